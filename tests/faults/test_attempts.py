@@ -14,8 +14,8 @@ def test_the_last_ten_are_kept(before, vae_run, tmp_path):
     folder.mkdir(parents=True)
     for number in range(before):
         (folder / f"{number}.log").touch()
-    said = fork(run).ended()
-    assert "epoch 2/2" in said
-    assert (folder / f"{before}.log").read_text() == said
+    output = fork(run).ended()
+    assert "epoch 2/2" in output
+    assert (folder / f"{before}.log").read_text() == output
     first = max(0, before + 1 - ATTEMPTS)
     assert {path.name for path in folder.iterdir()} == {f"{number}.log" for number in range(first, before + 1)}

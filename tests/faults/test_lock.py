@@ -49,9 +49,9 @@ def test_a_second_trainer_is_refused_at_once_and_the_lock_of_a_killed_one_free(r
         run.train()
     first.kill()
     assert holder(run.state) == first.process.pid
-    said = fork(run).ended()
-    assert f"the last trainer (process {first.process.pid} of " in said
-    assert "waiting for a sign of life" not in said
+    output = fork(run).ended()
+    assert f"the last trainer (process {first.process.pid} of " in output
+    assert "waiting for a sign of life" not in output
     assert same_tensors(run.weights(), long_run.weights())
     assert not (run.state / "lease").exists()
 
@@ -65,9 +65,9 @@ def test_the_lease_of_a_dead_process_of_another_host_is_watched_and_taken(exchan
         monkeypatch.setattr("filelock._soft.exchange_names", lambda *_: False)
     with FolderLock(tmp_path).held():
         assert holder(tmp_path) == os.getpid()
-    said = capsys.readouterr().out
-    assert "(process 4242 of node17): wait for it, or stop it; waiting for a sign of life" in said
-    assert "the last trainer (process 4242 of node17) was killed" in said
+    output = capsys.readouterr().out
+    assert "(process 4242 of node17): wait for it, or stop it; waiting for a sign of life" in output
+    assert "the last trainer (process 4242 of node17) was killed" in output
     assert not (tmp_path / "lease").exists()
 
 

@@ -32,7 +32,7 @@ def test_phase_two_starts_at_phase_one(name):
 
     def gain() -> float:
         """How far apart the nats/dim of the VAE and of the model are."""
-        ours, theirs = (total(one.log_likelihood(y, seeded(3))) for one in (model, vae))
+        ours, theirs = (total(part.log_likelihood(y, seeded(3))) for part in (model, vae))
         return (ours - theirs).abs().max().item() / model.dims
 
     for mode in (True, False):

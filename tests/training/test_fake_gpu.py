@@ -76,7 +76,7 @@ class Autocast(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(function, "__name__", "") in CAST:
-            args = tree_map(lambda one: one.to(self.dtype) if isinstance(one, torch.Tensor) else one, args)
+            args = tree_map(lambda value: value.to(self.dtype) if isinstance(value, torch.Tensor) else value, args)
         return function(*args, **(kwargs or {}))
 
 

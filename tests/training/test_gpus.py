@@ -111,9 +111,9 @@ def test_a_model_trained_on_a_gpu_says_the_same_on_a_cpu(runs, model):
 
 @on_a_gpu
 def test_steps_are_timed_on_a_gpu_with_the_memory_of_their_tensors(tmp_path, blobs_dir):
-    found = timed(tmp_path, blobs_dir, MODELS, device="cuda")
-    assert found["device"] == torch.cuda.get_device_name()
-    for model in found["models"].values():
+    measured = timed(tmp_path, blobs_dir, MODELS, device="cuda")
+    assert measured["device"] == torch.cuda.get_device_name()
+    for model in measured["models"].values():
         assert model["peak_memory_of"] == "tensors on the GPU"
         assert model["peak_memory_bytes"] > 0
 

@@ -104,7 +104,7 @@ def test_the_workflow_passes_it_on(tmp_path):
 @pytest.mark.slow
 def test_the_whole_workflow_twice(tmp_path):
     """Another folder, other cores, another order of jobs: the same weights, samples, features and table."""
-    found = []
+    outcomes = []
     for name, cores in (("one", "1"), ("two", "2")):
         folder = tmp_path / name
         folder.mkdir()
@@ -115,8 +115,8 @@ def test_the_whole_workflow_twice(tmp_path):
             files[path.relative_to(results)] = bits(read_tensors(path, "vaeglow")[0])
         for path in results.rglob("*.npz"):
             files[path.relative_to(results)] = arrays(path)
-        found.append([files, without_times(results / "table2.full.csv")])
-    assert found[0] == found[1]
-    files, table = found[0]
+        outcomes.append([files, without_times(results / "table2.full.csv")])
+    assert outcomes[0] == outcomes[1]
+    files, table = outcomes[0]
     assert len(files) >= 11
     assert {row["run"] for row in table} >= {"glow", "vae", "vaeglow"}

@@ -69,12 +69,12 @@ def test_the_same_on_a_gpu(model, compiled, precision):
 @pytest.mark.parametrize("model", KINDS)
 def test_evaluation_is_exact_whatever_training_does(model):
     """Bits/dim on the val split, and timed samples, are those of a run without the options."""
-    found = []
+    means = []
     for precision in ("float32", "bf16"):
         run = trainer(resolved(model, validate_every=1, precision=precision))
         randomise(run.model, scale=0.01)
-        found.append(run.mean_loss(run.val_images))
-    assert found[0] == found[1]
+        means.append(run.mean_loss(run.val_images))
+    assert means[0] == means[1]
     assert all(network.precision == "bf16" for network in networks(run.model))  # and go on in bf16
 
     seen = set()

@@ -48,9 +48,9 @@ def test_windows_hold_as_many_steps_as_fill_them_and_warm_up_is_not_counted():
 def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
     """Of the batch size of the device."""
     models = ["vae", "vaeglow", "glow", "pixeliqn", "residual_flow"]
-    found = timed(tmp_path, blobs_dir, models, batch_size=4)
-    assert list(found["models"]) == models
-    for about in found["models"].values():
+    measured = timed(tmp_path, blobs_dir, models, batch_size=4)
+    assert list(measured["models"]) == models
+    for about in measured["models"].values():
         assert about["batch_size"] == 4
         assert about["peak_memory_bytes"] > 10e6
         for what in WORK:
@@ -59,5 +59,5 @@ def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
                 assert len(about[what][clock]) == 3
                 assert min(about[what][clock]) > 0
     (kept,) = tmp_path.glob("timings/*")  # which stays when Snakemake times again
-    assert kept.stem == found["provenance"]["started"][:19].replace(":", "")
-    assert read_result(kept).content["models"] == found["models"]
+    assert kept.stem == measured["provenance"]["started"][:19].replace(":", "")
+    assert read_result(kept).content["models"] == measured["models"]

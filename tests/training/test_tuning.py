@@ -35,17 +35,17 @@ def test_an_option_is_measured_beside_the_plain_settings_or_named_with_its_reaso
     monkeypatch.setattr(tuning, "SECONDS", 0.01)
     options = {"bf16": PLAIN | {"precision": "bf16"}, "no thread": PLAIN | {"threads": 0}}
     trials = compare(blobs_dir, options, "vae")
-    found = {name: models["vae"] for name, models in trials.items()}
-    assert list(found) == ["plain", *options]
-    assert "threads" in found["no thread"]["why"]
-    assert found["plain"]["difference"] == 0
-    assert 0 < found["bf16"]["difference"] < 1e-2
-    assert found["bf16"]["why"].startswith("losses differ by")
+    measured = {name: models["vae"] for name, models in trials.items()}
+    assert list(measured) == ["plain", *options]
+    assert "threads" in measured["no thread"]["why"]
+    assert measured["plain"]["difference"] == 0
+    assert 0 < measured["bf16"]["difference"] < 1e-2
+    assert measured["bf16"]["why"].startswith("losses differ by")
     for name in ("plain", "bf16"):
-        losses = found[name]["losses"]
+        losses = measured[name]["losses"]
         assert len(losses) == tuning.STEPS
-        assert np.shape(found[name]["hours"]) == np.shape(found[name]["beside"]) == (tuning.ROUNDS,)
-        assert min(found[name]["hours"]) > 0
+        assert np.shape(measured[name]["hours"]) == np.shape(measured[name]["beside"]) == (tuning.ROUNDS,)
+        assert min(measured[name]["hours"]) > 0
     assert min(tuning.limits("cpu").values()) > 0
     late = tuning.trial(CONFIGS["vae"], PLAIN, until=time.monotonic(), data_dir=blobs_dir, device="cpu")
     with late as turn, user_error("not done"):
@@ -84,10 +84,12 @@ def test_one_bad_model_is_enough(option, losses, why, blobs_dir, monkeypatch):
         yield lambda: {"losses": shown, "batch_size": 16 * option["times"], "training": window}
 
     monkeypatch.setattr(tuning, "trial", trial)
-    found = compare(blobs_dir, {"it": tried})
-    assert found["it"]["vae"].get("why") == why
+    measured = compare(blobs_dir, {"it": tried})
+    assert measured["it"]["vae"].get("why") == why
     assert (("vaeglow", tried) in started) == (why is None)  # after a failure it is not tried again
-    assert found["plain"]["glow"]["hours"] == pytest.approx([2 * 4 * 1.8 / 3600] * tuning.ROUNDS)  # 2 epochs of 4 steps
+    assert measured["plain"]["glow"]["hours"] == pytest.approx(
+        [2 * 4 * 1.8 / 3600] * tuning.ROUNDS
+    )  # 2 epochs of 4 steps
     late = compare(blobs_dir, {"it": tried}, seconds=0)
     assert late["it"]["glow"]["why"] == "late"
     assert list(late["plain"]) == ["glow"]
@@ -133,9 +135,9 @@ CHOICES = yaml.safe_load("""
 @pytest.mark.parametrize("gains, cores, chosen", CHOICES)
 def test_the_fastest_valid_set_is_chosen_the_same_for_all_models(monkeypatch, gains, cores, chosen):
     gaining(monkeypatch, gains)
-    found = tuning.tune(CONFIGS, ALL, cores, "stored", 1.0, device="cpu" if cores else "cuda", data_dir=Path())
-    trials = found["trials"]
-    assert found["chosen"] == chosen
+    measured = tuning.tune(CONFIGS, ALL, cores, "stored", 1.0, device="cpu" if cores else "cuda", data_dir=Path())
+    trials = measured["trials"]
+    assert measured["chosen"] == chosen
     assert list(trials["plain"]) == list(trials[chosen]) == list(ALL)
     assert trials.keys() >= {"bf16", "float32, compiled", f"{chosen}, checkpoint", f"{chosen}, double batch"}
     assert ("2 threads" in trials) == (cores in (2, 4))
