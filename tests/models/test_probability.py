@@ -328,5 +328,4 @@ def test_the_bound_falls_with_k_within_error_and_stays_above_the_exact_value(nam
 
 
 def standard_error(values: Tensor) -> Tensor:
-    """Of their mean."""
     return values.std() / math.sqrt(len(values))

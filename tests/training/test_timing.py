@@ -46,9 +46,8 @@ def test_windows_hold_as_many_steps_as_fill_them_and_warm_up_is_not_counted():
 
 
 def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
-    """Of the batch size of the device."""
     models = ["vae", "vaeglow", "glow", "pixeliqn", "residual_flow"]
-    measured = timed(tmp_path, blobs_dir, models, batch_size=4)
+    measured = timed(tmp_path, blobs_dir, models, batch_size=4)  # of the device
     assert list(measured["models"]) == models
     for about in measured["models"].values():
         assert about["batch_size"] == 4
