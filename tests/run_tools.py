@@ -64,6 +64,7 @@ models:
     network: {levels: 2, depth: 2, width: 8, coupling: affine}
     training: {optimizer: adamax, warmup_epochs: 1}
   vae_standard: {like: vae, prior: {kind: standard}}
+  infogan: {like: vae, network: {architecture: infogan}}
   vae_two_stage: {kind: vae_two_stage, base: vae_standard, second_stage: {width: 16, depth: 3}}
   vaeglow_joint: {like: vaeglow, mode: joint}
   vaeglow_finetune: {like: vaeglow, base: vaeglow, mode: finetune}

@@ -14,9 +14,8 @@ from refusals import user_error
 from run_tools import run_step
 
 from vaeglow.data import arrays, moments, value_counts
-from vaeglow.data.arrays import SPLITS, array_sha256, on_disk, open_split, read_info, slabs, write_dataset
-from vaeglow.files import sha256_file, sha256_json, write_json
-from vaeglow.reporting.style import GAP, lettered
+from vaeglow.data.arrays import SPLITS, array_sha256, on_disk, open_split, read_info, write_dataset
+from vaeglow.files import sha256_json, write_json
 from vaeglow.steps import inspect_data
 from vaeglow.steps.inspect_data import inspect
 
@@ -29,7 +28,11 @@ def splits_of(channels: int = 3, size: int = 8, levels: int = 256) -> dict[str, 
     train[-1] = train[-2]
     train[0, 0, 0, 0] = 0
     test[0] = train[5]
-    return {"train": train, "val": train[:0], "test": test}
+    return {
+        "train": train,
+        "val": train[:0],
+        "test": test,
+    }
 
 
 @pytest.fixture
@@ -51,10 +54,8 @@ def test_arrays_come_back_read_only(folder):
 def test_hash_sees_values_shape_and_type_but_not_layout():
     array = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
     digest = hashlib.sha256(b'["<u2", [2, 3, 4]]' + array.tobytes()).hexdigest()
-    alike = [array, np.asfortranarray(array), array.astype(">u2")]
-    others = [array.reshape(3, 2, 4), array.astype(np.uint32), array + 1, array[:1], array[:0]]
-    assert set(map(array_sha256, alike)) == {digest}
-    assert len({digest, *map(array_sha256, others)}) == 6
+    for alike in (array, np.asfortranarray(array), array.astype(">u2")):
+        assert array_sha256(alike) == digest
 
 
 @pytest.mark.parametrize("slab", [2**24, 100, 1])
@@ -64,10 +65,9 @@ def test_an_array_on_disk_is_like_one_in_memory(tmp_path, monkeypatch, slab):
     stored = on_disk(tmp_path / "store", array.shape)
     stored[:] = array
     assert list((tmp_path / "store").iterdir()) == []  # no name on disk, so nothing can be left behind
-    assert np.array_equal(np.concatenate(list(slabs(stored))), array)
-    assert array_sha256(stored) == array_sha256(array)
-    centred = (array + 0.5) / 256
+    assert array_sha256(stored) == hashlib.sha256(b'["|u1", [50, 3, 4, 4]]' + array.tobytes()).hexdigest()
     mean, std = moments(value_counts(stored, 256))
+    centred = (array + 0.5) / 256
     assert mean == approx(centred.mean((0, 2, 3)), 1e-8)
     assert std == approx(centred.std((0, 2, 3)), 1e-8)
     assert on_disk(tmp_path, (0, 3, 4, 4)).shape == (0, 3, 4, 4)
@@ -103,17 +103,9 @@ def test_a_failed_write_leaves_no_description(folder, monkeypatch):
 @pytest.mark.parametrize("channels, levels", [(3, 256), (1, 4)])
 def test_the_numbers(tmp_path, channels, levels):
     splits = splits_of(channels, 8, levels)
-    folder = prepared(tmp_path / "mine", levels, **splits)
-    info = read_info(folder)
-    inspected = inspect(folder)
-    wanted = {
-        "dataset": "mine",
-        "kind": "folder",
-        "levels": levels,
-        "source": {"root": "x"},
-    }
-    wanted["data_sha256"] = sha256_json(info["sha256"])
-    assert wanted.items() <= inspected.items()
+    info = read_info(prepared(tmp_path / "mine", levels, **splits))
+    inspected = inspect(tmp_path / "mine")
+    assert inspected["data_sha256"] == sha256_json(info["sha256"])
     train, val, test = (inspected["splits"][split] for split in SPLITS)
     assert val == {
         "count": 0,
@@ -122,48 +114,31 @@ def test_the_numbers(tmp_path, channels, levels):
         "in_train": 0,
     }
     assert (train["repeated"], test["repeated"], test["in_train"]) == (1, 0, 1)
-    assert "in_train" not in train
-    for split in ("train", "test"):
-        about = inspected["splits"][split]
-        by_channel = np.moveaxis(splits[split], 1, 0).reshape(channels, -1)
-        centred = (by_channel + 0.5) / levels
-        assert about["count"] == info["counts"][split] == len(splits[split])
-        assert about["lowest"] == by_channel.min(1).tolist()
-        assert about["highest"] == by_channel.max(1).tolist()
-        assert about["mean"] == approx(centred.mean(1), abs=1e-8)
-        assert about["std"] == approx(centred.std(1), abs=1e-8)
-        assert about["histogram"] == [np.bincount(values, minlength=levels).tolist() for values in by_channel]
+    by_channel = np.moveaxis(splits["test"], 1, 0).reshape(channels, -1)
+    assert test["lowest"] == by_channel.min(1).tolist()
+    assert test["highest"] == by_channel.max(1).tolist()
+    assert test["mean"] == approx((by_channel.mean(1) + 0.5) / levels, abs=1e-8)
+    assert test["histogram"] == [np.bincount(values, minlength=levels).tolist() for values in by_channel]
 
 
-@pytest.mark.parametrize(
-    "channels, size, levels",
-    [
-        (3, 8, 256),
-        (1, 28, 4),
-        (3, 700, 256),
-    ],
-)
+@pytest.mark.parametrize("channels, size, levels", [(3, 8, 256), (1, 28, 4), (3, 700, 256)])
 def test_the_page_shows_the_images_the_numbers_and_the_histograms(tmp_path, channels, size, levels):
-    splits = {split: array[: 5 if size > 100 else 60] for split, array in splits_of(channels, size, levels).items()}
-    folder = prepared(tmp_path / "mine", levels, **splits)
-    numbers = tmp_path / "mine.json"
+    splits = splits_of(channels, size, levels)
+    folder = prepared(tmp_path / "mine", levels, **{split: images[:7] for split, images in splits.items()})
     inspected = inspect(folder)
-    write_json(numbers, inspected | {"provenance": {"commit": "0123456789abcdef", "dirty": False}})
+    numbers = tmp_path / "mine.json"
+    write_json(numbers, inspected)
     figure = inspect_data.draw(numbers, folder)
     charts = figure.axes[2:]
-    assert [axes.get_title(loc="left") for axes in charts] == lettered(inspect_data.CHANNELS[channels])
-    for place, split in enumerate(("train", "test")):
-        shown = figure.axes[place].images[0].get_array()
-        first = (splits[split][0].astype(int) * 255 // (levels - 1)).transpose(1, 2, 0)
-        assert np.array_equal(shown[:size, :size], np.broadcast_to(first, (size, size, 3)))
-        assert len(shown) <= inspect_data.LINES * (size + GAP)
-        for axes, counts in zip(charts, inspected["splits"][split]["histogram"], strict=True):
-            assert np.allclose(axes.lines[place].get_ydata(), np.array(counts) / sum(counts))
+    assert len(charts) == channels
+    shown = figure.axes[1].images[0].get_array()
+    first = splits["test"][0].astype(int) * 255 // (levels - 1)
+    assert (shown[:size, :size] == first.transpose(1, 2, 0)).all()
+    counts = np.array(inspected["splits"]["test"]["histogram"][0])
+    assert np.allclose(charts[0].lines[1].get_ydata(), counts / counts.sum())
     text = "\n".join(part.get_text() for part in figure.texts)
-    assert f"train: {len(splits['train'])} images" in text
+    assert "train: 7 images" in text
     assert "val:" not in text
-    assert "0123456789" in text
-    assert json.loads(figure.get_label()) == {str(numbers): sha256_file(numbers)}
 
 
 def test_the_step_writes_numbers_and_page(folder, tmp_path, capsys):
@@ -175,7 +150,3 @@ def test_the_step_writes_numbers_and_page(folder, tmp_path, capsys):
     assert "1 are in train, too" in printed
     assert json.loads(numbers.read_text())["splits"] == inspect(folder)["splits"]
     assert np.asarray(Image.open(page).convert("RGB")).std() > 5
-    np.save(folder / "test.npy", np.load(folder / "test.npy")[::-1])
-    with user_error(r"test\.npy has changed"):
-        run_step("inspect_data", data_dir=folder, output=[tmp_path / "other.json", tmp_path / "other.png"])
-    assert {path.name for path in tmp_path.iterdir()} == {"mine", "out"}

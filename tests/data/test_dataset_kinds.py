@@ -17,7 +17,11 @@ from vaeglow.data.arrays import SPLITS, open_split, read_info
 from vaeglow.steps import prepare_data
 
 PHOTOS = shipped_config()["datasets"]["photos32"] | {"expected_sha256": None}
-PHOTOS |= {"train_images": 400, "val_images": 55, "test_images": 103}
+PHOTOS |= {
+    "train_images": 400,
+    "val_images": 55,
+    "test_images": 103,
+}
 DIGITS = {
     "kind": "digits",
     "channels": 1,
@@ -28,37 +32,29 @@ DIGITS = {
 
 
 def test_prepare_writes_what_it_says(tmp_path):
-    settings = PHOTOS | {
-        "levels": 4,
-        "channels": 1,
-        "train_images": 40,
-        "val_images": 0,
-        "test_images": 10,
+    counts = {
+        "train": 40,
+        "val": 0,
+        "test": 10,
     }
+    settings = PHOTOS | {f"{split}_images": count for split, count in counts.items()}
+    settings |= {"levels": 4, "channels": 1}
     info = prepare("tiny", settings, tmp_path)
     train = open_split(tmp_path, "train")
     assert info == read_info(tmp_path)
     assert train.shape == (40, 1, 32, 32)
     assert set(np.unique(train)) == {0, 1, 2, 3}
-    assert (info["name"], info["kind"]) == ("tiny", "photos")
-    assert info["counts"] == {"train": 40, "val": 0, "test": 10}
+    assert (info["name"], info["kind"], info["counts"]) == ("tiny", "photos", counts)
     assert (info["mean"], info["std"]) == moments(value_counts(train, 4))
     assert "danielbuechele" in info["source"]["pictures"]["china"]["credit"]
-
-    prepare("tiny", settings | {"expected_sha256": info["sha256"]}, tmp_path / "again")
-    other = settings | {"expected_sha256": info["sha256"] | {"test": "0" * 64}}
-    with user_error(r"test split .*JPEG decoder.*remove datasets\.tiny\.expected_sha256"):
-        prepare("tiny", other, tmp_path / "other")
-    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize("name", ["photos32", "photos64", "digits32"])
 def test_the_embedded_datasets_are_those_pinned_in_config(name, tmp_path):
     settings = shipped_config()["datasets"][name]
     settings.pop("models", None)
-    hashes = settings["expected_sha256"]
-    assert prepare(name, settings, tmp_path)["sha256"] == hashes
-    assert set(hashes) == set(SPLITS)
+    assert set(settings["expected_sha256"]) == set(SPLITS)
+    prepare(name, settings, tmp_path)  # else it is an error
 
 
 WRONG = [
@@ -86,13 +82,28 @@ def test_step_end_to_end(tmp_path, capsys):
     images = tmp_path / "images"
     fill(images, range(10))
     (images / "bad.png").write_bytes(b"nothing")
-    settings = {"kind": "folder", "root": str(images), "size": 8, "test_fraction": 0.2}
+    settings = {
+        "kind": "folder",
+        "root": str(images),
+        "size": 8,
+        "test_fraction": 0.2,
+    }
     out = tmp_path / "out"
-    options = {"name": "mine", "threads": 2, "output_dir": out}
+
+    def step(**more: str) -> None:
+        prepare_data.main(
+            flags(
+                settings=json.dumps(settings | more),
+                name="mine",
+                threads=2,
+                output_dir=out,
+            )
+        )
+
     with user_error(r"bad\.png"):
-        prepare_data.main(flags(settings=json.dumps(settings), **options))
+        step()
     assert not list(out.iterdir())
-    prepare_data.main(flags(settings=json.dumps(settings | {"on_broken": "skip"}), **options))
+    step(on_broken="skip")
     printed = capsys.readouterr().out
     assert "skipped bad.png: not an image" in printed
     assert printed.endswith("mine: 8 train, 0 val, 2 test images of 3x8x8; 1 broken files skipped\n")
@@ -106,50 +117,17 @@ def crops():
     return photos.plan(complete("mine", PHOTOS))[2]
 
 
-def test_photos_have_the_asked_shapes_and_every_picture(crops):
-    splits, _ = photos.build(complete("mine", PHOTOS))
-    for split, images in splits.items():
-        assert images.shape == (PHOTOS[f"{split}_images"], 3, 32, 32)
-        assert images.dtype == np.uint8
-        assert len(crops[split]) == len(images)
-        assert len({crop.side for crop in crops[split]}) == 4
-        assert images.std(axis=(2, 3)).max(axis=1).min() > 2  # none is nearly blank
-
-
 @pytest.mark.parametrize("name", photos.PICTURES)
 def test_splits_come_from_disjoint_regions(crops, name):
-    width, height = photos.load_picture(name, 3).size
-    seen = np.zeros((3, width, height), dtype=bool)
+    seen = np.zeros((3, *photos.load_picture(name, 3).size), dtype=bool)
     for split, region in zip(SPLITS, seen, strict=True):
-        for _, x, y, side in (crop for crop in crops[split] if crop.picture == name):
-            assert 0 <= x <= width - side
-            assert 0 <= y <= height - side
-            region[x : x + side, y : y + side] = True
-        assert region.any()
+        own = [crop for crop in crops[split] if crop.picture == name]
+        assert own
+        for _, x, y, side in own:
+            inside = region[x : x + side, y : y + side]
+            assert inside.shape == (side, side)
+            inside[:] = True
     assert seen.sum(0).max() == 1
-
-
-def test_first_and_evenly_spaced_images_are_a_fair_subset(crops):
-    names = PHOTOS["pictures"]
-    firsts = [("train", 10), ("train", 237), *((split, PHOTOS[f"{split}_images"]) for split in SPLITS)]
-    for split, count in firsts:
-        first = [crop.picture for crop in crops[split][:count]]
-        shares = [first.count(name) for name in names]
-        assert sum(shares) == count
-        assert max(shares) - min(shares) <= 1
-    spaced = {crop.picture for crop in crops["train"][:: len(names)]}  # turns in a fixed order: one picture only
-    assert len(spaced) >= 0.8 * len(names)
-
-
-def test_grid_shares_blocks_and_drops_sides_too_large():
-    grid = photos.make_grid("any", (300, 200), [32, 64, 128], seed=3)
-    assert grid.sides == (32, 64)
-    assert grid.width >= 64
-    assert grid.height >= 64
-    train, val, test = (grid.blocks[split] for split in SPLITS)
-    assert sorted([*train, *val, *test]) == list(range(grid.columns * grid.rows))
-    assert len(train) > len(test) > 0
-    assert len(val) > 0
 
 
 @pytest.mark.parametrize("sides, says", [([16, 32], "32 .* or more"), ([900], "too small for crops of 900")])
@@ -168,8 +146,8 @@ def test_an_altered_or_missing_picture(name, monkeypatch):
 def test_digits_are_dealt_out_whole_and_enlarged():
     splits, _ = digits.build(complete("digits", DIGITS))
     assert [splits[split].shape for split in SPLITS] == [(n, 1, 16, 16) for n in (1300, 97, 400)]
-    images = np.concatenate(list(splits.values()))
-    assert len(np.unique(images.reshape(len(images), -1), axis=0)) > 1780  # no image in two splits; a few are twins
+    images = np.concatenate(list(splits.values())).reshape(1797, -1)
+    assert len(np.unique(images, axis=0)) > 1780  # no image in two splits; a few are twins
     other, _ = digits.build(complete("digits", {**DIGITS, "split_seed": 1}))
     assert not np.array_equal(other["test"], splits["test"])
     with user_error(r"is 1797 of 1797 digits: at least one must train"):
@@ -190,7 +168,11 @@ def made(tmp_path: Path, content: dict[str, np.ndarray], **settings) -> dict[str
 
 
 def prepare_file(tmp_path: Path, **settings) -> None:
-    file = {"kind": "npz", "file": str(tmp_path / "mine.npz"), "size": 8}
+    file = {
+        "kind": "npz",
+        "file": str(tmp_path / "mine.npz"),
+        "size": 8,
+    }
     prepare("mine", file | settings, tmp_path / "out")
 
 
@@ -220,18 +202,16 @@ def test_train_is_shuffled_and_val_taken_off_it(tmp_path):
 @pytest.mark.parametrize("levels, slab", [(4, 2**24), (7, 100), (2, 1)])
 def test_a_val_of_its_own_is_left_as_it_is_and_levels_are_taken_down(tmp_path, monkeypatch, levels, slab):
     monkeypatch.setattr(arrays, "SLAB_BYTES", slab)
-    splits = made(
-        tmp_path,
-        {
-            "train": TRAIN,
-            "val": TEST[:2],
-            "test": TEST[2:],
-        },
-        levels=levels,
-    )
-    train, test = ((images.astype(int) * levels // 256).astype(np.uint8) for images in (TRAIN, TEST))
-    assert np.array_equal(np.concatenate([splits["val"], splits["test"]]), test)
-    assert in_any_order(splits["train"]) == in_any_order(train)
+    content = {
+        "train": TRAIN,
+        "val": TEST[:2],
+        "test": TEST[2:],
+    }
+    splits = made(tmp_path, content, levels=levels)
+    lowered = {split: (images.astype(int) * levels // 256).astype(np.uint8) for split, images in content.items()}
+    assert np.array_equal(splits["val"], lowered["val"])
+    assert np.array_equal(splits["test"], lowered["test"])
+    assert in_any_order(splits["train"]) == in_any_order(lowered["train"])
 
 
 def test_channels_may_come_last_and_grey_needs_none(tmp_path):
@@ -263,25 +243,19 @@ def test_arrays_that_do_not_fit(tmp_path, arrays, settings, says):
     refuse_file(tmp_path, says, **settings)
 
 
-def header(shape: tuple[int, ...]) -> bytes:
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        file,
-        {
-            "descr": "|u1",
-            "fortran_order": False,
-            "shape": shape,
-        },
-    )
-    return file.getvalue()
-
-
 def claim(path: Path, images: int) -> None:
     """Train's header, and the zip's directory, claim more images than there are."""
-    content = header((images, 3, 8, 8)) + TRAIN.tobytes()
-    with zipfile.ZipFile(path, "w") as archive:
+    file = io.BytesIO()
+    about = {
+        "descr": "|u1",
+        "fortran_order": False,
+        "shape": (images, 3, 8, 8),
+    }
+    np.lib.format.write_array_header_1_0(file, about)
+    content = file.getvalue() + TRAIN.tobytes()
+    np.savez(path, test=TEST)
+    with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("train.npy", content)
-        archive.writestr("test.npy", header(TEST.shape) + TEST.tobytes())
     size = len(content) - TRAIN.nbytes + images * 192
     claimed = min(size, 2**32 - 2).to_bytes(4, "little")
     path.write_bytes(path.read_bytes().replace(len(content).to_bytes(4, "little"), claimed))
@@ -290,7 +264,7 @@ def claim(path: Path, images: int) -> None:
 DAMAGE = [
     (lambda p: p.unlink(), "(No such file or directory): correct the path"),
     (lambda p: (p.unlink(), p.mkdir()), "(Is a directory): correct the path"),
-    (lambda p: p.write_bytes(header(TRAIN.shape) + TRAIN.tobytes()), "not a complete .npz file"),
+    (lambda p: np.save(p.with_suffix(".npy"), TRAIN) or p.with_suffix(".npy").rename(p), "not a complete .npz file"),
     (lambda p: p.write_bytes(p.read_bytes()[:-100]), "not a complete .npz file"),
     (lambda p: p.write_bytes(p.read_bytes().replace(TRAIN.tobytes()[:9], bytes(9))), "array train is damaged"),
     (lambda p: np.savez(p, train=np.array([{}] * 9), test=TEST), "or holds objects"),

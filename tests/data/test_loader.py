@@ -21,23 +21,24 @@ def test_streams_are_the_same_everywhere():
 
 
 def test_order_is_a_permutation_of_seed_and_epoch_only():
-    keys = list(itertools.product(range(3), repeat=2))
-    orders = [epoch_order(500, *key) for key in keys]
-    torch.manual_seed(5)
-    for key, order in zip(keys, orders, strict=True):
-        assert order.dtype == torch.int64
+    orders = {}
+    for key in itertools.product(range(3), repeat=2):
+        order = epoch_order(500, *key)
         assert torch.equal(order.sort().values, torch.arange(500))
+        torch.manual_seed(5)
         assert torch.equal(order, epoch_order(500, *key))
-    assert len({tuple(order.tolist()) for order in orders}) == 9
+        orders[tuple(order.tolist())] = key
+    assert len(orders) == 9
 
 
 def test_noise_is_fresh_and_a_function_of_seed_epoch_and_step():
     x = torch.zeros(10, dtype=torch.uint8)
-    keys = list(itertools.product(range(3), repeat=3))
-    first = [dequantise(x, 256, step_generator(*key)) for key in keys]
-    again = [dequantise(x, 256, step_generator(*key)) for key in keys]
-    assert all(map(torch.equal, first, again))
-    assert len({tuple(noise.tolist()) for noise in first}) == 27
+    noises = {}
+    for key in itertools.product(range(3), repeat=3):
+        noise = dequantise(x, 256, step_generator(*key))
+        assert torch.equal(noise, dequantise(x, 256, step_generator(*key)))
+        noises[tuple(noise.tolist())] = key
+    assert len(noises) == 27
     generator = step_generator(0, 0, 0)
     assert not torch.equal(dequantise(x, 256, generator), dequantise(x, 256, generator))
 
@@ -56,21 +57,17 @@ def test_data_on_device_takes_the_first_images():
     data = on_device(images, "cpu", subset=4)
     assert data.dtype == torch.uint8
     assert np.array_equal(data.numpy(), images[:4])
-    assert len(on_device(images, "cpu")) == 6
     for subset in (0, 7):
         with user_error(f"{subset} images are requested, the split has 6"):
             on_device(images, "cpu", subset)
 
 
 @pytest.mark.parametrize("levels", [256, 2, 4, 100])
-def test_dequantised_values_give_the_level_back(levels):
+def test_noise_is_uniform_and_images_stay(levels):
     x = torch.arange(levels, dtype=torch.uint8).repeat(2_000_000 // levels)
     before = x.clone()
     y = dequantise(x, levels, torch.Generator().manual_seed(0))
     assert y.dtype == torch.float32
-    assert y.min() > 0
-    assert y.max() < 1
-    assert torch.equal((y * levels).floor().to(torch.uint8), x)
     assert torch.equal(x, before)
     u = y.double() * levels - x
     assert abs(u.mean() - 0.5) < 1e-3
@@ -83,5 +80,5 @@ def test_dequantisation_survives_the_extreme_draws(u, monkeypatch):
     for levels in range(2, 257):
         x = torch.arange(levels, dtype=torch.uint8)
         y = dequantise(x, levels, torch.Generator())
-        assert y.max() < 1
+        assert 0 < y.min() <= y.max() < 1
         assert torch.equal((y * levels).floor().to(torch.uint8), x)

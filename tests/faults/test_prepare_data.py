@@ -60,6 +60,6 @@ def test_settings_that_are_refused_leave_good_data(entry, tmp_path):
     data = tmp_path / "data"
     prepare("mine", entry, data)
     before = {path: path.read_bytes() for path in data.iterdir()}
-    with user_error("expected_sha256 says"):
+    with user_error(r"train split .*expected_sha256 says .*remove datasets\.mine\.expected_sha256"):
         prepare("mine", entry | {"levels": 16, "expected_sha256": {"train": "0" * 64}}, data)
     assert {path: path.read_bytes() for path in data.iterdir()} == before

@@ -1,35 +1,35 @@
-"""The Residual Flow: Lipschitz constants, log-determinant and its gradient against autograd, inverse, probability."""
+"""The Residual Flow: Lipschitz constants, log-determinant and its gradient against autograd, inverse."""
 
 import math
 from collections.abc import Callable
 
 import pytest
 import torch
-from models_tools import GREY, all_images, data, log_abs_det, normal, optimise, photo_like, randomise, seeded
+from models_tools import log_abs_det, normal, photo_like, randomise, seeded
 from torch import Tensor
 from torch.nn import functional as F
+from torch.testing import assert_close
 
-from vaeglow.data.loader import dequantise
 from vaeglow.models import residual_flow
 from vaeglow.models.bounds import total
 from vaeglow.models.residual_flow import LipschitzConv, ResidualFlow
 
 
-def moved_flow(channels: int = 1, size: int = 4, levels: int = 256, width: int = 8) -> ResidualFlow:
+def moved_flow(channels: int = 1, size: int = 4) -> ResidualFlow:
     """Two levels, away from the start, its convolutions at their largest norms."""
-    flow = randomise(ResidualFlow(channels, size, levels, scales=2, depth=2, width=width), scale=0.3)
+    flow = randomise(
+        ResidualFlow(
+            channels,
+            size,
+            256,
+            scales=2,
+            depth=2,
+            width=8,
+        ),
+        scale=0.3,
+    )
     flow.initialise(photo_like(64, channels, size, noise=0.1))
     return flow.eval()
-
-
-def exact(flow: ResidualFlow, y: Tensor) -> Tensor:
-    """log p(y) of each image by autograd's Jacobian."""
-
-    def transform(v: Tensor) -> Tensor:
-        return flow.encode(v).flatten(1)
-
-    log_dets = [log_abs_det(transform, image[None]) for image in y]
-    return normal(transform(y), 0.0, 1.0) + torch.stack(log_dets)
 
 
 def test_every_convolution_is_a_contraction():
@@ -47,93 +47,65 @@ def test_every_convolution_is_a_contraction():
         assert norm(conv.eval()) == pytest.approx(min(raw, 0.98), rel=1e-3)
 
 
+def flat_encoding(flow: ResidualFlow, y: Tensor) -> Tensor:
+    return flow.encode(y).flatten(1)
+
+
 def test_the_log_likelihood_has_no_bias(monkeypatch):
     """Against autograd's Jacobian, in training (few exact terms) and evaluation, within its standard error."""
     flow = moved_flow().double()
     y = photo_like(2, 1, 4, seed=1, noise=0.1).double()
-    expected = exact(flow, y)
+    log_det = torch.stack([log_abs_det(lambda v: flat_encoding(flow, v), image[None]) for image in y])
+    expected = normal(flat_encoding(flow, y), 0.0, 1.0) + log_det
+    repeated = y.repeat(40, 1, 1, 1)
     monkeypatch.setattr(residual_flow, "STEP_ITERATIONS", 0)
     for training in (False, True):
         flow.train(training)
         means = []
         for seed in range(50):
             with torch.no_grad():
-                estimates = total(flow.log_likelihood(y.repeat(40, 1, 1, 1), seeded(seed)))
+                estimates = total(flow.log_likelihood(repeated, seeded(seed)))
             means.append(estimates.view(40, 2).mean(0))
         means = torch.stack(means)
-        off = (means.mean(0) - expected) / (means.std(0) / math.sqrt(50))
-        assert off.abs().max() < 4
-        assert (means.std(0) < 1).all()
-    flow.eval()
-    assert torch.equal(*(flow.log_weights(y, 2, seeded(7)).detach() for _ in range(2)))  # nothing else is random
+        error = means.std(0) / math.sqrt(50)
+        assert ((means.mean(0) - expected).abs() < 4 * error).all()
+        assert error.max() < 0.14
 
 
 def test_the_gradient_has_no_bias(monkeypatch):
-    """Of the log-determinant by a weight and an input, against that of autograd's log-determinant."""
+    """Of the log-determinant by weights and an input, against that of autograd's log-determinant."""
     flow = moved_flow().double().train()
     y = photo_like(1, 1, 4, seed=1, noise=0.1).double().requires_grad_()
-    of = [flow.blocks[1].g[1].weight, flow.blocks[2].g[3].weight, flow.blocks[0].actnorm.logs, y]
+    variables = [flow.blocks[1].g[1].weight, flow.blocks[2].g[3].weight, flow.blocks[0].actnorm.logs, y]
 
     def gradient(value: Tensor) -> Tensor:
-        return torch.cat([part.flatten() for part in torch.autograd.grad(value, of)])
+        gradients = torch.autograd.grad(value, variables)
+        return torch.cat([part.flatten() for part in gradients])
 
     monkeypatch.setattr(residual_flow, "STEP_ITERATIONS", 0)
-    jacobian = torch.autograd.functional.jacobian(
-        lambda v: flow.encode(v).flatten(1), y, create_graph=True, strict=True
-    )
-    _, log_det = torch.linalg.slogdet(jacobian.reshape(16, 16))
-    expected = gradient(log_det)
+    jacobian = torch.autograd.functional.jacobian(lambda v: flat_encoding(flow, v), y, create_graph=True)
+    expected = gradient(torch.linalg.slogdet(jacobian.reshape(16, 16))[1])
+    repeated = y.expand(50, 1, 4, 4)
     estimates = []
     for seed in range(60):
-        terms = flow.log_likelihood(y.expand(50, 1, 4, 4), seeded(seed))
+        terms = flow.log_likelihood(repeated, seeded(seed))
         estimates.append(gradient(terms["log_det"].mean()))
     estimates = torch.stack(estimates)
     errors = estimates.std(0) / math.sqrt(60)
     off = ((estimates.mean(0) - expected) / errors)[errors > 1e-12]
-    assert len(off) > 100
     assert off.square().mean().sqrt() < 1.5
     assert off.abs().max() < 6
 
 
 @torch.no_grad()
 def test_decode_inverts_encode_and_counts_what_does_not_converge(monkeypatch):
+    """Large values converge, too, as far as float32 can: above 10 rounding moves them by more than 1e-5."""
     flow = moved_flow(3, 8)
     y = photo_like(4, 3, 8, seed=1)
     assert (flow.reconstruct(y) - y).abs().max() < 1e-4
-    noise = flow.encode(y)
-    monkeypatch.setattr(residual_flow, "MOST_ITERATIONS", 2)
-    marked = flow.decode(noise)
-    assert marked.isnan().flatten(1).sum(1).tolist() == [1] * 4  # one value each: the rest is the last iterate
-
-
-@torch.no_grad()
-def test_large_values_converge_as_far_as_float32_can():
-    """Rounding moves values above 10 by more than 1e-5: half of a trained model's samples counted as failed."""
-    flow = moved_flow(3, 8)
+    whole, half = (flow.encode(flow.sample(4, temperature, seeded(3))) for temperature in (1.0, 0.5))
+    assert_close(half, 0.5 * whole, atol=1e-3, rtol=1e-3)
     assert flow.decode(200 * torch.randn(4, *flow.top, generator=seeded(3))).isfinite().all()
-
-
-@torch.no_grad()
-def test_temperature_multiplies_the_noise():
-    flow = moved_flow(3, 8)
-    whole, half = (flow.encode(flow.sample(4, t, seeded(3))) for t in (1.0, 0.5))
-    torch.testing.assert_close(half, 0.5 * whole, atol=1e-3, rtol=1e-3)
-
-
-def test_probabilities_sum_to_one():
-    """Of all grey 2x2 images with 4 levels, after training; by autograd's Jacobian at Sobol points of each cell."""
-    torch.manual_seed(1)
-    flow = ResidualFlow(**GREY, scales=2, depth=3, width=16)
-    flow.initialise(dequantise(data(GREY), 4, seeded(2)))
-    optimise(flow, data(GREY), steps=200)
-    flow.double()
-    u = torch.quasirandom.SobolEngine(4, scramble=True, seed=0).draw(16, dtype=torch.float64).view(-1, 1, 2, 2)
-    y = ((all_images(**GREY)[:, None] + u) / 4).flatten(0, 1)
-
-    def transform(v: Tensor) -> Tensor:
-        return flow.encode(v[None]).flatten()
-
-    jacobian = torch.vmap(torch.func.jacrev(transform))(y).reshape(-1, 4, 4)
-    with torch.no_grad():
-        log_p = normal(flow.encode(y), 0.0, 1.0) + torch.linalg.slogdet(jacobian)[1]
-    assert 0.99 < log_p.exp().mean().item() <= 1.01
+    monkeypatch.setattr(residual_flow, "MOST_ITERATIONS", 2)
+    marked = flow.decode(whole)
+    assert marked.isnan().flatten(1).sum(1).tolist() == [1] * 4  # one value each: the rest is the last iterate

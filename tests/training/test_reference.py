@@ -1,6 +1,7 @@
 """A training says when it leaves what earlier runs with its settings had; what ships is of the shipped config."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,30 +16,26 @@ from vaeglow.config import merge, resolve
 from vaeglow.files import read_csv, write_json
 from vaeglow.training import reference
 
-BITS = {
-    0: (7.0, 6.0),
-    1: (7.1, 6.0),
-    2: (7.2, 6.03),
-}  # of three seeds after two epochs
+
+def save(run: Path, config: dict, bits: Sequence[float]) -> None:
+    write_json(run / "config.json", config)
+    pd.DataFrame({"epoch": range(1, len(bits) + 1), "bits_per_dim": bits}).to_csv(run / "history.csv", index=False)
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """A reference of three runs of the tiny VAE, one of them of long training, too, which is too few."""
-    for seed, bits in BITS.items():
-        save(tmp_path / f"results/tiny/blobs/vae/seed{seed}", resolved("vae", seed), bits)
-    save(tmp_path / "results/tiny/blobs/long/seed0", resolved("vae", epochs=40), range(40))
-    unlikely = save(tmp_path / "results/tiny/blobs/quantiles/seed0", resolved("vae"), BITS[0])
-    unlikely.write_text(unlikely.read_text().replace("bits_per_dim", "quantile_loss"))
+    runs = tmp_path / "results/tiny/blobs"
+    for seed, bits in enumerate([(7.0, 6.0), (7.1, 6.0), (7.2, 6.03)]):  # after two epochs
+        save(runs / f"vae/seed{seed}", resolved("vae", seed), bits)
+    save(runs / "long/seed0", resolved("vae", epochs=40), range(40))
+    unlikely = runs / "quantiles/seed0"
+    save(unlikely, resolved("vae"), (7.0, 6.0))
+    history = unlikely / "history.csv"
+    history.write_text(history.read_text().replace("bits_per_dim", "quantile_loss"))
     write("tiny", [tmp_path / "results"], tmp_path / "reference")
     monkeypatch.setattr(reference, "FOLDER", tmp_path / "reference")
     return tmp_path / "reference"
-
-
-def save(run: Path, config: dict, bits) -> Path:
-    write_json(run / "config.json", config)
-    pd.DataFrame({"epoch": range(1, len(bits) + 1), "bits_per_dim": bits}).to_csv(run / "history.csv", index=False)
-    return run / "history.csv"
 
 
 def test_the_band_is_of_at_least_three_seeds(folder):
@@ -52,17 +49,9 @@ def test_the_band_is_of_at_least_three_seeds(folder):
         write("other", [folder], folder)
 
 
-@pytest.mark.parametrize(
-    "epoch, bits, outside",
-    [
-        (1, 7.39, False),
-        (1, 6.7, True),
-        (2, 6.08, True),
-    ],
-)
+@pytest.mark.parametrize("epoch, bits, outside", [(1, 7.39, False), (1, 6.7, True), (2, 6.08, True)])
 def test_only_what_leaves_the_band_is_said(folder, epoch, bits, outside):
-    said = reference.note(resolved("vae", seed=9), epoch, bits)
-    assert bool(said) == outside
+    assert bool(reference.note(resolved("vae", seed=9), epoch, bits)) == outside
     assert not reference.note(resolved("vae", learning_rate=0.1), epoch, 99.0)  # other settings: no reference
     assert not reference.note({**resolved("vae"), "preset": "my"}, epoch, 99.0)
     assert not reference.note(resolved("vaeglow_joint"), epoch, 99.0)  # whose base has no training
@@ -70,12 +59,9 @@ def test_only_what_leaves_the_band_is_said(folder, epoch, bits, outside):
 
 def test_the_log_of_a_run_that_leaves_it_says_so_once_at_each_point(folder, blobs_dir, tmp_path, capsys):
     Run(tmp_path / "run", resolved("vae"), blobs_dir).train()
-    notes = re.findall(
-        r"^note: (\S+) bits/dim at (\S+) of the run, outside the reference, (\S+) \+- (\S+) \(",
-        capsys.readouterr().out,
-        re.M,
-    )
-    assert [note[1:] for note in notes] == [("50%", "7.100", "0.300"), ("100%", "6.010", "0.060")]
+    pattern = r"^note: \S+ bits/dim at (\S+) of the run, outside the reference, (\S+) \+- (\S+) \("
+    notes = re.findall(pattern, capsys.readouterr().out, re.M)
+    assert notes == [("50%", "7.100", "0.300"), ("100%", "6.010", "0.060")]
 
 
 @pytest.mark.parametrize("preset, overlay", [("demo", ""), ("cpu", "study/cpu.yaml")])
