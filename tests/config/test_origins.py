@@ -14,7 +14,6 @@ from vaeglow.config.origins import flat
 from vaeglow.paths import IDENTITY
 
 RUNS = [
-    ("vae", "demo", "photos32"),
     ("beyond", "cpu", "fashion_mnist"),
     ("vae_two_stage", "short", "celeba64"),
     ("glow_paper_schedule", "paper", "cifar10"),
