@@ -15,26 +15,25 @@ from vaeglow.evaluation.probes.distance_source import image, latents
 from vaeglow.evaluation.trained import TrainedRun
 from vaeglow.models.bounds import quantise
 
-SETTINGS = {"batch_size": 4, "temperature": "0.5"}
-
 
 @torch.no_grad()
-def test_each_set_has_its_fid_and_kid_the_same_again(vaeglow_run, inception_file, tmp_path):
+def test_each_set_has_its_fid_and_kid(vaeglow_run, inception_file, tmp_path):
     lab = Lab(vaeglow_run.data, inception_file, tmp_path)
     lab.reference()
     reads = {"reference": lab.compared, "weights": inception_file}
-    outputs = (tmp_path / "1.json", tmp_path / "2.json")
-    first, second = (run_probe("distance_source", vaeglow_run, output, SETTINGS, **reads) for output in outputs)
+    settings = {"batch_size": 4, "temperature": "0.5"}
+    result = run_probe("distance_source", vaeglow_run, tmp_path / "1.json", settings, **reads)
     sets = [f"{source}_{shown}" for source, shown in itertools.product(LATENTS, IMAGES)]
-    assert len({first.value(name, "fid") for name in sets}) == 4
-    assert all(first.content[name] == second.content[name] for name in sets)
-    assert first.content["temperature"] == 0.5
+    assert len({result.value(name, "fid") for name in sets}) == 4
+    assert result.content["temperature"] == 0.5
     # The set of latents from training images, decoded, measured by hand:
     run = TrainedRun(vaeglow_run.model, "cpu")
     train = np.load(vaeglow_run.data / "train.npy")
     parts = [image(run.network, z, "mean", 0.5, noise) for z, noise in latents(run, "posterior", train, 6)]
     compared = Reference.open(*reads.values(), 4, "cpu", run.identity)
-    assert compared.fid_and_kid(quantise(torch.cat(parts), 256).numpy()) == pytest.approx(first.value("posterior_mean"))
+    assert compared.fid_and_kid(quantise(torch.cat(parts), 256).numpy()) == pytest.approx(
+        result.value("posterior_mean")
+    )
 
 
 @torch.no_grad()

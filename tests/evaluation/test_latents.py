@@ -43,12 +43,7 @@ def test_the_matrix_products_are_the_sums_they_stand_for():
     everyone = every.logsumexp(1) - math.log(700)
     assert_close(information_lower(z, means, log_scales), every.diagonal() - everyone)
     others = every.fill_diagonal_(-math.inf).logsumexp(1) - math.log(699)
-    measured = mixtures(z, means, log_scales)
-    assert_close(measured, (others, everyone))
-    scale = torch.tensor([0.1, 3.0, 20.0]).double()
-    scaled = mixtures(z * scale, means * scale, log_scales + scale.log())
-    for plain, other in zip(measured, scaled, strict=True):
-        assert_close(plain - scale.log().sum(), other)  # as log p(x_bar|z) does: the difference stays
+    assert_close(mixtures(z, means, log_scales), (others, everyone))
 
 
 @pytest.mark.parametrize("gain, batch_size", [(0.0, 100), (1.0, 77)])

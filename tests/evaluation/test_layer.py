@@ -134,7 +134,6 @@ def test_controls_move_an_image_as_far_as_the_layer_does_by_nothing_of_its_own()
     moved = measured["other"].astype(int) - vae
     assert [np.ptp(image) for image in moved] == [0] * 4
     assert [image.mean() > 0 for image in moved] == [False, True, True, False]  # of the one before
-    assert (similarity(measured["noise"], vae, 256) < similarity(layer, vae, 256)).all()
     assert similarity(vae, vae, 256) == approx([1] * 4)
 
 

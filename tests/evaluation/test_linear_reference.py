@@ -66,41 +66,18 @@ def test_nothing_helps_white_noise():
 
 
 @pytest.mark.parametrize("rho", [(0.6, -0.4), (0.3, 0.0)])
-def test_a_separable_ar1_field_is_the_product_of_its_hypergeometric_axes(rho):
-    measured = references_of(VARIANCE**0.5 * exactly(separable(*rho, 32), np.eye(1)))
+def test_a_separable_ar1_field_is_the_product_of_its_hypergeometric_axes_and_colours_are_balanced(rho):
+    colours = np.array([[4.0, 1.0, 0.5], [1.0, 2.0, 0.3], [0.5, 0.3, 0.5]])
+    measured = references_of(VARIANCE**0.5 * exactly(separable(*rho, 32), colours))
     down, across = rho
-    innovation = (1 - down**2) * (1 - across**2)
-    variances = {"no_layer": 1.0, "whitening": innovation}
+    balanced = np.linalg.det(colours) ** (1 / 3)
+    innovation = balanced * (1 - down**2) * (1 - across**2)
+    variances = {"no_layer": np.trace(colours) / 3, "whitening": innovation}
     for q in (1, 2, 4):
         axes = [hyp2f1(1 / q, 1 / q, 1, r ** (2 * q)) for r in rho]
         variances[f"squeeze{q}"] = innovation * math.prod(axes)
     expected = {name: bits(VARIANCE * variance) for name, variance in variances.items()}
     assert measured == approx(expected, abs=1e-5)
-
-
-def test_colours_are_balanced_without_a_squeeze():
-    colours = np.array([[4.0, 1.0, 0.5], [1.0, 2.0, 0.3], [0.5, 0.3, 0.5]])
-    measured = references_of(exactly(np.full((8, 8), VARIANCE), colours))
-    balanced = bits(VARIANCE * np.linalg.det(colours) ** (1 / 3))
-    unbalanced = bits(VARIANCE * np.trace(colours) / 3)
-    assert measured == approx(dict.fromkeys(NAMES, balanced) | {"no_layer": unbalanced})
-    both = references_of(VARIANCE**0.5 * exactly(separable(0.5, 0.5, 16), colours))
-    assert both["squeeze1"] == approx(balanced, abs=1e-4)
-    assert both["whitening"] == approx(balanced + math.log2(1 - 0.5**2), abs=1e-4)
-
-
-def test_what_the_torus_adds_only_raises_a_reference():
-    """A window of an endless field: its ends do not meet, so power leaks from strong to weak frequencies."""
-    rho = 0.9
-    side = 16
-    innovation = (1 - rho**2) ** 2
-    lag = np.arange(side)
-    covariance = rho ** np.abs(np.subtract.outer(lag, lag))
-    root = np.linalg.cholesky(np.kron(covariance, covariance))  # a field cut out, not periodic
-    measured = references_of(root.T.reshape(-1, 1, side, side) * side)
-    for q in (2, 4):
-        assert measured[f"squeeze{q}"] > bits(innovation * hyp2f1(1 / q, 1 / q, 1, rho ** (2 * q)) ** 2)
-    assert measured["whitening"] > bits(innovation)
 
 
 def linear_layer(squeeze: int, seed: int) -> GlowLayer:
@@ -162,7 +139,6 @@ def test_components_leave_what_is_orthogonal_to_them():
     residual = probe.component_residual((images + 0.5) / 256, mean, components)
     assert_allclose(residual.reshape(300, -1) @ components.T, 0, atol=1e-6)
     assert_allclose(np.abs(components @ basis.T), np.eye(3), atol=0.1)
-    assert residual.std() * 256 == approx(math.sqrt(45 / 48 * (1 + 1 / 12)), rel=0.05)
 
 
 def test_bad_input_is_one_line():
@@ -177,7 +153,6 @@ def test_bad_input_is_one_line():
         probe.measure(odd, {"train": None, "test": None}, SETTINGS["linear_reference"])
 
 
-@torch.no_grad()
 def test_the_step_measures_both_residuals(tmp_path):
     """Of all images, where as many as asked for there are not."""
     run = Run(tmp_path / "vae", resolved("vae"), prepare(tmp_path / "blobs", test=220)).train()
@@ -186,7 +161,8 @@ def test_the_step_measures_both_residuals(tmp_path):
     network = network_of(run)
     generator = step_generator(run.config["seed"], EVALUATION, 0)  # the likelihood's
     y = dequantise(torch.from_numpy(images_of(run)), 256, generator)
-    mean, _ = network.decode(network.posterior_sample(y, generator)[0])
+    with torch.no_grad():
+        mean, _ = network.decode(network.posterior_sample(y, generator)[0])
     square = (y - mean).double().square().mean()
     assert measured["sources"]["vae"]["no_layer"] == approx(bits(float(square)), rel=1e-6)
     assert measured["images"] == 220

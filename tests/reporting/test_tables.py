@@ -241,16 +241,6 @@ def test_a_page_is_as_expected(tmp_path):
     as_expected(tmp_path / "page.html", page(f"# Table 2: a & b\n\n{table}\n- **Demo**: `x`, x < y\n- two\n"))
 
 
-def test_a_protocol_says_all_four_things_in_a_spec():
-    changes = {"presets": {"demo": {"protocols": {"test-64-2048": {"sets": 4}}}}}
-    view = view_of(merge(shipped_config(), changes), "demo")
-    for name, protocol in view["protocols"].items():
-        filled = plan.protocol(view, name)
-        assert set(filled) == {"split", "images", "features", "sets"}
-        assert protocol.items() <= filled.items()
-    assert plan.sample_counts(view, "photos32", "vaeglow", 0.5)["count"] == 256
-
-
 def test_a_table_of_differences_reads_both_sides_of_each_pair():
     pair = {
         "model": "vaeglow",

@@ -172,13 +172,6 @@ def test_files_made_from_different_data_weights_or_references_are_refused(root, 
         ledger(root, entry, [0])
 
 
-def test_one_best_temperature_must_beat_each_other_one(root):
-    entry = claim("kid_best", model="m", temperature=0.5, others=[0.0, 0.75])
-    levels = {None: 0.0, 0.0: 2.0, 0.5: 1.0, 0.75: 0.1}
-    row = row_of(root, entry, lambda need, seed: levels[need.get("temperature")])
-    assert row["verdict"] == FAILS
-
-
 def test_where_no_samples_beat_a_gaussian_of_the_pixels_nothing_is_judged(root):
     entry, world = case("kid")
     write_world(root, entry, world, [0])

@@ -44,8 +44,10 @@ def results(tmp_path: Path) -> Results:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_texts_can_be_read_and_are_apart_from_each_other_and_from_images(kind, results):
+def test_each_kind_shows_the_expected_lines_and_words_apart_from_each_other_and_from_images(kind, results):
+    """All values in order, each model in its own look, the best temperature ringed, paired errors, ..."""
     figure = results.draw(SPECS[kind])
+    as_expected(results.root / f"{kind}.txt", described(figure))
     with style.styled():
         figure.draw_without_rendering()
     assert all(text.get_fontsize() >= style.FOOTER for text in figure.findobj(Text) if text.get_text())
@@ -167,12 +169,6 @@ def test_too_few_images_or_images_of_other_data_are_refused(results):
     refused(results, "sharpening", r"layer_action\.npz has 5 images, figure figure9 needs 6", lines=6)
     results.prepare(noise(13, seed=9))
     refused(results, "sample_sheet", r"T0\.0\.npz was made from other data than blobs")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_shows_the_expected_lines_and_words(kind, results):
-    """All values in order, each model in its own look, the best temperature ringed, paired errors, ..."""
-    as_expected(results.root / f"{kind}.txt", described(results.draw(SPECS[kind])))
 
 
 def test_a_long_training_is_shown_in_hours(results):
