@@ -30,8 +30,8 @@ def models(need, seed):
 
 
 def temperatures(need, seed):
-    """0.5 is best."""
-    return (0.1 if need.get("temperature") == 0.5 else 1.0) + 0.001 * seed
+    """0.5 is best, 0.0 is worst."""
+    return {0.5: 0.1, 0.0: 3.0}.get(need.get("temperature"), 1.0) + 0.001 * seed
 
 
 def gains(need, seed):
@@ -65,7 +65,7 @@ kid:
 - {better: *far, worse: *near}
 kid-factor: [models, {better: *far, worse: *near, factor: 99}, {factor: 0.01}]
 kid_same: [models, {one: *far, other: {model: far, temperature: 0.5}, margin: 0.9}, {one: *near, margin: 0.4}]
-kid_best: [temperatures, {model: m, temperature: 0.5, others: [0.0, 1.0]}, {temperature: 1.0, others: [0.5]}]
+kid_best: [temperatures, {model: m, temperature: 0.5, others: [0.0, 1.0]}, {temperature: 1.0, others: [0.5, 0.0]}]
 kid_gain: [gains, {more: near, less: far, temperatures: [1.0, 0.5]}, {more: far, less: near}]
 kept-diversity: [spreads, &more {measure: diversity, more: near, less: far, temperatures: [1.0, 0.5]},
   {more: far, less: near}]
