@@ -31,9 +31,8 @@ def test_each_set_has_its_fid_and_kid(vaeglow_run, inception_file, tmp_path):
     train = np.load(vaeglow_run.data / "train.npy")
     parts = [image(run.network, z, "mean", 0.5, noise) for z, noise in latents(run, "posterior", train, 6)]
     compared = Reference.open(*reads.values(), 4, "cpu", run.identity)
-    assert compared.fid_and_kid(quantise(torch.cat(parts), 256).numpy()) == pytest.approx(
-        result.value("posterior_mean")
-    )
+    samples = quantise(torch.cat(parts), 256).numpy()
+    assert compared.fid_and_kid(samples) == pytest.approx(result.value("posterior_mean"))
 
 
 @torch.no_grad()
