@@ -36,7 +36,6 @@ VAE = rounded(gaussian_filter(REAL.astype(float), (0, 0, 1.2, 1.2)))
 WHITE = RANDOM.normal(size=REAL.shape)
 LAYERS = {  # what a layer makes of blurred images
     "the photographs": (REAL, HOLDS),
-    "white noise": (VAE + 8 * WHITE, FAILS),
     "fine noise": (VAE + 8 * (WHITE - gaussian_filter(WHITE, (0, 0, 1, 1))), FAILS),
     "coarse noise": (VAE + 30 * gaussian_filter(WHITE, (0, 0, 2, 2)), FAILS),
     "other photographs": (np.roll(REAL, 5, 0), FAILS),
@@ -74,7 +73,6 @@ PATHS = {
     "cross-fade": (between(WAY), FAILS),
     "faint cross-fade": (between(WAY, 128 + 0.8 * WHITE), FAILS),  # rounding adds no detail
     "jump": (between((WAY > 0.5).astype(float)), FAILS),
-    "unrelated images": (photographs(12 * STEPS, seed=2).reshape(12, STEPS, 3, 32, 32), FAILS),
 }
 
 
