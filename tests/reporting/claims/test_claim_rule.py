@@ -91,7 +91,7 @@ def test_so_many_seeds_decide_it_four_times_in_five(effects, keys):
     spread = np.std(effects, axis=0, ddof=1)
     for number, low, high in ((count, 0.74, 1.0), (count - 1, 0.0, 0.86)):
         studies = mean + spread * random.normal(size=(400, number, len(spread)))
-        verdicts = [verdict(list(map(measured, study)), training=True, **keys) for study in studies]
+        verdicts = [statistics.verdict_of(list(map(measured, study)), claim("kid", **keys)) for study in studies]
         assert low < 1 - verdicts.count(UNDECIDED) / 400 <= high
 
 
