@@ -182,12 +182,6 @@ def form(results: Path, spec: dict, suffix: str = ".md") -> str:
     return (results / f"demo/tables/{spec['name']}").with_suffix(suffix).read_text()
 
 
-def shown(results: Path, spec: dict) -> list[list[str]]:
-    """The rows that a reader of the Markdown form sees."""
-    lines = [line for line in form(results, spec).splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
-
-
 IMAGES = 40  # of likelihood.npz
 # Temperatures; FIDs under each seed; seconds an epoch.
 DRAWN, FIDS, SECONDS = yaml.safe_load("""

@@ -37,7 +37,6 @@ def test_the_config_is_all_files_of_its_folder_and_no_key_is_in_two():
     of_datasets = [name for content in contents for name in content.pop("datasets", {})]
     keys = ["datasets", *(key for content in contents for key in content)]
     assert sorted(keys) == sorted(SHIPPED) and sorted(of_datasets) == sorted(SHIPPED["datasets"])
-    assert len(text_of("config/config.yaml").splitlines()) <= 80
 
 
 def test_a_file_takes_the_place_of_the_repositorys(tmp_path, monkeypatch):
@@ -99,24 +98,13 @@ def test_every_layer_overrides_the_one_before(config):
 def test_a_child_follows_its_parent_in_every_layer(config):
     config["models"] |= {"child": {"like": "vae"}, "grandchild": {"like": "child", "network": {"fc_dim": 99}}}
     config["presets"]["tiny"]["models"] = {"vae": {"network": {"base_dim": 7, "fc_dim": 3}}}
-    child = run(config, "child")
-    assert child == run(config, "vae") | {"model": "child"}
+    assert run(config, "child") == run(config, "vae") | {"model": "child"}
     # its own entry comes first, though the preset's line on its parent comes later
     for name, own in (("child", 3), ("grandchild", 99)):
         assert run(config, name)["network"].items() >= {"base_dim": 7, "fc_dim": own}.items()
     for later, value, expected in (("grandchild", 5, 5), ("child", 6, 99)):
         config["overrides"] = {"models": {later: {"network": {"fc_dim": value}}}}
         assert run(config, "grandchild")["network"]["fc_dim"] == expected
-
-
-def test_what_all_models_share_comes_after_a_childs_own_earlier_entry(config):
-    """A schedule of its own, the preset's rate: as `glow_paper_schedule` has them."""
-    own = {"schedule": {"halve_every": 3}, "learning_rate": 0.5, "warmup_epochs": 0}
-    lines = {"schedule": "linear", "learning_rate": 0.7, "warmup_epochs": 9, "epochs": 4}
-    config["models"]["child"] = {"like": "glow", "training": own}
-    config["presets"]["tiny"] = {"training": {"learning_rate": 0.25}, "models": {"glow": {"training": lines}}}
-    child, glow = (run(config, model)["training"].items() for model in ("child", "glow"))
-    assert child >= {**own, "learning_rate": 0.25, "epochs": 4}.items() and glow >= lines.items()
 
 
 def test_the_hash_depends_on_what_decides_numbers_only_and_resolving_leaves_the_config_alone(config):
@@ -127,11 +115,12 @@ def test_the_hash_depends_on_what_decides_numbers_only_and_resolving_leaves_the_
     reordered = dict(reversed(config.items()))
     reordered["models"]["vae"]["network"] = dict(reversed(config["models"]["vae"]["network"].items()))
     assert digest(reordered) == digest(config | {"runtime": {"device": "cuda"}}) == before != digest(config, seed=1)
-    looks = "{models: {vae: {label: L, color: '#000000', marker: o}, glow: {network: {width: 99}}}}"
-    config = merge(config, yaml.safe_load(looks), {"datasets": {"blobs": {"root": "elsewhere"}}})
+    others = """
+    models: {vae: {label: L, color: '#000000', marker: o}, glow: {network: {width: 99}}}
+    datasets: {blobs: {root: elsewhere}}
+    """
+    config = merge(config, yaml.safe_load(others))
     assert digest(config) == before
-    config["models"]["vae"]["network"]["base_dim"] = 5
-    assert digest(config) != before
     unchanged = copy.deepcopy(config)
     found = run(config, "vaeglow")
     found["training"]["betas"].append(1)
@@ -178,16 +167,16 @@ def test_glow_under_the_papers_schedule_has_the_vaes_schedule(preset):
     for dataset in (name for name, data in SHIPPED["datasets"].items() if data["channels"] == 3):
         models = ("vae", "glow", "glow_paper_schedule")
         vae, glow, ours = (resolve(SHIPPED, preset, dataset, model, 0)["training"] for model in models)
-        schedule = {key: vae[key] for key in ("learning_rate", "schedule")}
-        assert ours.items() >= {**schedule, "optimizer": "adam", "warmup_epochs": 0, "epochs": glow["epochs"]}.items()
-        assert (vae["optimizer"], vae["warmup_epochs"], glow["optimizer"]) == ("adam", 0, "adamax")
+        assert ours["epochs"] == glow["epochs"]
+        for key in ("learning_rate", "schedule", "optimizer", "warmup_epochs"):
+            assert ours[key] == vae[key]
 
 
 def test_a_role_moves_every_entry_that_names_it():
     view = demo("{overrides: {roles: {main: cifar10}}}")
     rows = [row for s in ("tables", "figures") for name in view[s] for row in plan.filled_in(view, s, name)["rows"]]
+    assert {row["dataset"] for row in rows} >= {"cifar10", "photos64"}
     assert "photos32" not in {row["dataset"] for row in rows}
-    assert plan.filled_in(view, "tables", "table3")["dataset"] == "photos64"
 
 
 def test_rows_take_their_dataset_from_the_entry_and_their_temperatures_apart():
@@ -196,7 +185,6 @@ def test_rows_take_their_dataset_from_the_entry_and_their_temperatures_apart():
     found = plan.filled_in(demo(f"{{tables: {{t: {{{about}, rows: {rows}}}}}}}"), "tables", "t")["rows"]
     expected = [("vae", "photos64", "0.0"), ("vae", "photos64", "1.0"), ("glow", "photos32", "1.0")]
     assert [(row["model"], row["dataset"], str(row["temperature"])) for row in found] == expected
-    assert all("temperatures" not in row for row in found)
 
 
 def test_a_wide_row_keeps_its_temperatures_and_needs_each():
@@ -204,7 +192,6 @@ def test_a_wide_row_keeps_its_temperatures_and_needs_each():
     assert plan.filled_in(view, "tables", "training")["rows"][0]["temperatures"] == [0.5, 1.0]
     found = [need for need in plan.needs(view, "tables", "training") if need["model"] == "vaeglow"]
     assert sorted(need["temperature"] for need in found if need["what"] == "metrics") == [0.5, 1.0]
-    assert sum(need["what"] == "latents" for need in found) == 1
 
 
 def test_a_table_of_training_times_needs_those_of_all_bases():
@@ -232,8 +219,7 @@ def test_models_that_cannot_take_the_images_are_no_runs_and_their_claims_say_why
     runs = plan.runs(merge(SHIPPED, yaml.safe_load(changes)), view)
     assert ("digits32", "vaeglow") in runs and ("digits32", "vaeglow_as_written") not in runs
     found = plan.claims(view)
-    assert found["quality_main"]["run"] and "unfit" not in found["quality_main"]
-    assert not found["squeeze_likelihood"]["run"]
+    assert found["quality_main"]["run"] and not found["squeeze_likelihood"]["run"]
     assert "vaeglow_as_written cannot split one channel" in found["squeeze_likelihood"]["unfit"]
     assert all(need["model"] != "vaeglow_as_written" for need in plan.needs(view, "claims"))
 
@@ -242,20 +228,13 @@ def test_rows_of_models_for_colour_are_left_out_on_grey_images_and_say_why():
     """But not an entry's only rows, nor those of a model that cannot take the size: such a run is refused."""
     only = "{kind: quality, title: t, caption: c, published: null, rows: [{model: vaeglow_as_written, temperature: 1}]}"
     view = demo(f"{{overrides: {{roles: {{main: digits32}}}}, tables: {{only: {only}}}}}")
-    entries = {(s, name): plan.filled_in(view, s, name) for s in plan.SECTIONS for name in view[s]}
-    kept = set()
-    for place, entry in entries.items():
-        for row in entry["rows"]:
-            models = {side.get("model") for side in (row, row.get("minus", {}))}
-            if row["dataset"] == "digits32" and "vaeglow_as_written" in models:
-                kept.add(place)
-    assert kept == {("tables", "only")} and "left_out" not in entries["tables", "only"]
-    left = entries["tables", "table2"]
+    kept = plan.filled_in(view, "tables", "only")
+    assert [row["model"] for row in kept["rows"]] == ["vaeglow_as_written"] and "left_out" not in kept
+    left = plan.filled_in(view, "tables", "table2")
     assert [row["model"] for row in left["rows"]] == ["glow", "vae", "vaeglow", "vaeglow"]
-    assert len(entries["tables", "differences"]["rows"]) == 3  # of five; one of the others has it on its other side
     (reason,) = left["left_out"]
     assert reason.startswith("dataset digits32 (1 channel, side 32): model vaeglow_as_written cannot split")
-    assert "left_out" not in entries["tables", "table1"] | entries["figures", "figure3"]
+    assert len(plan.filled_in(view, "tables", "differences")["rows"]) == 3  # of five; one has it on its other side
     small = demo("{datasets: {photos32: {size: 24, channels: 1}}}")  # the VAEs need a power of two
     assert {"vae", "vaeglow"} <= {row["model"] for row in plan.filled_in(small, "tables", "table2")["rows"]}
 
@@ -266,7 +245,7 @@ def test_runs_include_bases_and_leave_out_what_is_only_timed(preset):
     view, timed = (checked(changes)[preset] for changes in ("{}", only_timed))
     runs = plan.runs(SHIPPED, view)
     main = view["roles"]["main"]
-    assert {(main, model) for model in ("vae", "vaeglow", "vae_isotropic_standard", "vaeglow_joint")} <= {*runs}
+    assert {(main, "vae"), (main, "vaeglow"), (main, "vae_isotropic_standard")} <= {*runs}
     assert len(runs) == len({*runs}) and (main, "vae_alone") not in plan.runs(SHIPPED, timed)
     # a model's own `epochs` win over what it would inherit, so every preset must name them again
     epochs = {of: resolve(SHIPPED, preset, *of, 0)["training"]["epochs"] for of in runs}
@@ -278,8 +257,7 @@ def test_seeds_multiply_the_files_of_tables_charts_and_claims_and_not_of_figures
     three = demo("{presets: {demo: {seeds: [0, 1, 2]}}}")
     for asked in (("tables", "table2"), ("figures", "quality_time"), ("claims",)):
         assert len(plan.files(one, *asked)) < len(plan.files(three, *asked)) <= 3 * len(plan.files(one, *asked))
-    for asked in (("figures", "figure2"), ("tables", "table4")):  # no seed in the paths of the second
-        assert plan.files(one, *asked) == plan.files(three, *asked)
+    assert plan.files(one, "figures", "figure2") == plan.files(three, "figures", "figure2")
 
 
 def test_samples_suffice_for_the_largest_protocol_on_a_dataset_and_every_row_of_a_sheet():
@@ -287,12 +265,10 @@ def test_samples_suffice_for_the_largest_protocol_on_a_dataset_and_every_row_of_
     large = checked("{overrides: {figures: {samples: {columns: 40, lines_per_row: 20}}}}")
     faces = demo("{presets: {demo: {tables: {table3: {protocol: test-10k-2048}}}}}")
     for view, dataset, model, count, shown in (
-        (views["demo"], "photos32", "glow", 64, 64),  # by Figure 2
-        (views["paper"], "cifar10", "glow", 30000, 64),  # three sets
+        (views["paper"], "cifar10", "glow", 30000, 64),  # three sets; Figure 2
         (views["paper"], "photos64", "glow", 30000, plan.SHOWN),  # in no table
         (faces, "photos64", "glow", 10000, plan.SHOWN),
         (faces, "photos32", "glow", 64, 64),
-        (faces, "photos64", "vaeglow", 64, plan.SHOWN),
         (large["demo"], "photos32", "glow", 800, 800),
         (large["paper"], "cifar10", "glow", 30000, 800),  # the protocol asks for more
     ):
@@ -321,5 +297,5 @@ def test_a_spec_has_the_look_of_each_model_it_shows_and_none_is_inherited():
     styles = plan.spec(view, "tables", "squeeze")["styles"]
     assert styles["vae"] == {key: SHIPPED["models"]["vae"][key] for key in ("label", "color", "marker")}
     assert {*styles} == {"mine", "vae"} and styles["mine"]["label"] == "mine"  # vae: its base
-    looks = {(look["color"], look["marker"]) for look in plan.spec(view, "claims")["styles"].values()}
-    assert len(looks) == len(plan.spec(view, "claims")["styles"]) > 5
+    styles = plan.spec(view, "claims")["styles"].values()
+    assert len({(look["color"], look["marker"]) for look in styles}) == len(styles)

@@ -12,7 +12,7 @@ from waiting import ROOT, text_of
 
 from vaeglow.config import merge, registry, resolve, schema, with_neutral
 from vaeglow.config.keys import count
-from vaeglow.files import read_csv, read_json, sha256_json
+from vaeglow.files import read_csv, read_json
 from vaeglow.models.kinds import vae
 from vaeglow.paths import identity
 from vaeglow.training.keys import TRAINING
@@ -60,10 +60,9 @@ def test_another_value_makes_another_run_and_every_value_is_found_where_a_model_
     kept = next(path for path in KEPT if "/vaeglow/" in str(path))
     changed = resolved(kept, **with_both(2, 3))
     assert changed["base"]["network"]["heads"] == 2 and changed["training"]["averaged"] == 3
-    assert sha256_json(changed) != sha256_json(read_json(kept))
     usual = with_neutral(resolved(kept))
     assert usual["base"]["network"]["heads"] == 0
-    assert usual["training"]["averaged"] == usual["base"]["training"]["averaged"] == 1
+    assert usual["training"]["averaged"] == 1
 
 
 def test_the_key_is_checked_as_all_others(added):

@@ -37,38 +37,13 @@ def test_units_are_active_where_the_posterior_mean_moves():
     assert active_units(means) == 2  # the standard deviation counts, from 0.1 up; the mean does not
 
 
-def test_information_of_a_gaussian_channel():
-    """z = m + noise, m ~ N(0, r^2 I), noise of variance 1: I = d/2 log(1 + r^2), estimated from below."""
-    means = 2 * torch.randn(4000, 2, generator=seeded(1))
-    z = means + torch.randn(4000, 2, generator=seeded(2))
-    lower = information_lower(z, means, torch.zeros(4000, 2))
-    exact = math.log(1 + 4)
-    error = lower.std() / math.sqrt(len(lower))
-    assert exact - 0.1 < lower.mean() < exact + 4 * error
-
-
-def test_there_is_no_information_where_posteriors_are_one_and_log_n_where_they_never_meet():
-    z = torch.randn(300, 3, generator=seeded())
-    same = torch.zeros(300, 3)
-    assert information_lower(z, same, same).abs().max() < 1e-9
-    apart = 10 * torch.arange(300.0)[:, None].expand(300, 3)
-    all_of_it = information_lower(apart + 0.1 * z, apart, same - 2)
-    cap = torch.full((300,), math.log(300), dtype=torch.float64)
-    assert_close(all_of_it, cap)
-
-
 def test_the_matrix_products_are_the_sums_they_stand_for():
     z, means, log_scales = (torch.randn(700, 3, generator=seeded(i)).double() for i in range(3))  # several blocks
     every = torch.stack([gaussian_log_density(row.expand(700, 3), means, log_scales) for row in z])
     everyone = every.logsumexp(1) - math.log(700)
     assert_close(information_lower(z, means, log_scales), every.diagonal() - everyone)
     others = every.fill_diagonal_(-math.inf).logsumexp(1) - math.log(699)
-    measured = mixtures(z, means, log_scales)
-    assert_close(measured, (others, everyone))
-    scale = torch.tensor([0.1, 3.0, 20.0]).double()
-    scaled = mixtures(z * scale, means * scale, log_scales + scale.log())
-    for plain, other in zip(measured, scaled, strict=True):
-        assert_close(plain - scale.log().sum(), other)  # as log p(x_bar|z) does: the difference stays
+    assert_close(mixtures(z, means, log_scales), (others, everyone))
 
 
 @pytest.mark.parametrize("gain, batch_size", [(0.0, 100), (1.0, 77)])
@@ -139,7 +114,6 @@ def channel(gain: Sequence[float], scale: float, far_off: bool, width: float = 0
 # Gain, scale, whether the encoder is far off, width; how far from the closed form the two estimates may be.
 CHANNELS = yaml.safe_load("""
 - [[1.0, 0.0], 0.5, false, 0.0, [-0.12, 0.12, -0.12, 0.12]]
-- [[1.0, 0.0], 2.0, false, 0.0, [-0.12, 0.12, -0.12, 0.12]]
 - [[0.0, 0.0], 1.0, true, 0.0, [-1.0e-6, 1.0e-6, -1.0e-6, 1.0e-6]]  # deaf: the ELBO alone would say 50 nats
 - [[1.0, 1.0], 0.1, true, -2.3, [-.inf, 0, 0, 1.4]]  # the known z helps where the encoder fails
 """)
@@ -169,21 +143,10 @@ def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path):
     kind = latent_run.config["kind"]
     assert look(network, images_of(latent_run), 5, kind, latent_run.config["seed"]).items() <= measured.items()
     assert measured["information_lower_nats"] <= measured["information_cap_nats"] == math.log(12)
-    assert measured["information_upper_nats"] == measured["kl_nats"]
     assert measured["kl_bits_per_dim"] == approx(measured["kl_nats"] / (192 * math.log(2)))
     difference = measured["entropy_x_bar_bits_per_dim"] - measured["entropy_image_bits_per_dim"]
     assert difference == approx(measured["layer_log_det_bits_per_dim"])
     assert (measured["layer_log_det_bits_per_dim"] == 0) == (kind == "vae")
-
-
-MOVING = ("kl_nats", "variance_explained", "entropy_x_bar_bits_per_dim")
-
-
-def test_the_layer_leaves_what_z_holds_alone(vae_run, vaeglow_run):
-    images = images_of(vae_run)[:6]
-    alone = look(network_of(vae_run), images, 4)
-    under = look(network_of(vaeglow_run), images, 4, "vae_glow")
-    assert all(alone[key] == under[key] for key in ("active_units", "information_lower_nats", *MOVING))
 
 
 def test_each_batch_has_noise_of_its_own(vae_run):
@@ -191,7 +154,8 @@ def test_each_batch_has_noise_of_its_own(vae_run):
     images = images_of(vae_run)[:6]
     once = look(vae, images, 6)
     twice = look(vae, np.concatenate([images, images]), 6)
-    assert all(abs(twice[key] - once[key]) > 1e-6 for key in MOVING)
+    for key in ("kl_nats", "variance_explained", "entropy_x_bar_bits_per_dim"):
+        assert twice[key] != approx(once[key], rel=1e-6)
 
 
 @torch.no_grad()

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from fid_tools import network_of, opened
+from fid_tools import images_of, network_of, opened
 from numpy.testing import assert_allclose
 from pytest import approx
 from refusals import user_error
-from run_tools import blobs, initialised, run_probe
+from run_tools import initialised, run_probe
 from scipy.ndimage import gaussian_filter
 from test_probes import SETTINGS
 
 from benchmarks.work import photographs
+from vaeglow.data.arrays import evenly_spaced
 from vaeglow.data.loader import step_generator
 from vaeglow.evaluation.probes import layer_action
 from vaeglow.evaluation.probes.layer_action import controls, log_error, probe_action, rms, similarity, spectrum
@@ -35,19 +36,15 @@ def draw(model, count: int, draws: int, temperature: float, seed: int = 0) -> di
 @torch.no_grad()
 def test_the_layer_is_applied_to_the_same_latents_and_noise(model):
     arrays = draw(model, 6, 3, 0.5)
-    shapes = dict.fromkeys(NAMES, (6, 3, 8, 8)) | {"layer": (6, 3, 3, 8, 8)}
-    assert {name: images.shape for name, images in arrays.items()} == shapes
-    assert {images.dtype for images in arrays.values()} == {np.dtype(np.uint8)}
+    assert arrays["layer"].shape == (6, 3, 3, 8, 8)
     generator = step_generator(0, layer_action.LAYER_DRAWS, 0)
     mean, log_scale = model.vae.decode(model.vae.prior_sample(100, generator))
     first = mean + 0.5 * log_scale.exp() * normal_like(mean, generator)
-    layer = model.layer.inverse(first)
-    layer_mean = model.layer.inverse(mean)
-    torch.testing.assert_close(model.layer(layer)[0], first, rtol=0, atol=1e-4)
-    assert (layer - first).abs().max() > 1e-3  # f is not the identity
     arrays["layer"] = arrays["layer"][:, 0]
-    for name, images in zip(NAMES, (mean, first, layer_mean, layer), strict=True):
+    wanted = (mean, first, model.layer.inverse(mean), model.layer.inverse(first))
+    for name, images in zip(NAMES, wanted, strict=True):
         assert np.array_equal(arrays[name], quantise(images, 256)[:6].numpy()), name
+    assert not np.array_equal(arrays["layer"], arrays["vae_noisy"])  # f is not the identity
 
 
 def test_the_first_images_depend_on_neither_count_and_temperature_is_of_the_noise_alone(model):
@@ -57,13 +54,11 @@ def test_the_first_images_depend_on_neither_count_and_temperature_is_of_the_nois
     many["layer"] = many["layer"][:, :2]
     assert all(np.array_equal(images, many[name][:5]) for name, images in few.items())
     assert not np.array_equal(few["vae"], draw(model, 5, 2, 0.7, seed=1)["vae"])
-    cold = draw(model, 30, 2, 0.0)
-    warm = draw(model, 30, 2, 1.0)
-    assert np.array_equal(cold["vae"], warm["vae"])
-    assert np.array_equal(cold["layer_mean"], warm["layer_mean"])
+    cold = draw(model, 5, 2, 0.0)
+    assert np.array_equal(cold["vae"], few["vae"])
     assert np.array_equal(cold["vae"], cold["vae_noisy"])
     assert np.array_equal(cold["layer"][:, 1], cold["layer_mean"])
-    assert not np.array_equal(warm["layer"][:, 0], warm["layer"][:, 1])
+    assert not np.array_equal(few["layer"][:, 0], few["layer"][:, 1])
 
 
 def test_overflow_is_counted_and_too_much_of_it_refused(monkeypatch):
@@ -96,29 +91,15 @@ def drawn(layer: np.ndarray, vae: np.ndarray, draws: int = 2) -> dict[str, np.nd
     }
 
 
-def test_a_layer_that_does_nothing_leaves_the_spectrum_as_it_is():
-    images = photographs(12)
-    measured = probe_action(drawn(images, images, 3), images, 256)
-    assert measured["pixel_distance"] == measured["draw_pixel_distance"] == 0
-    assert measured["between_pixel_distance"] > 1
-    assert measured["content_kept"] == 1
-    assert measured["similarity"] == measured["similarity_noise"] == measured["similarity_other"] == approx(1)
-    assert max(measured["spectrum_error"].values()) < 1e-9
-    assert list(measured["sharpness"].values()) == approx([measured["sharpness"]["data"]] * 5)
-    assert measured["images"] == measured["data_images"] == 12
-
-
 def test_a_layer_that_sharpens_brings_the_spectrum_to_the_datas():
     real = photographs(12, seed=1)
     blurred = gaussian_filter(real, (0, 0, 1.5, 1.5))
     measured = probe_action(drawn(real, blurred), photographs(40), 256)
     sharpness, errors, per_image = (measured[key] for key in ("sharpness", "spectrum_error", "per_image"))
-    spectra = measured["spectrum"]
     assert sharpness["vae"] < 0.3 * sharpness["layer"]
     assert errors["layer"] < 0.5 < errors["vae"]
     assert np.mean(per_image["spectrum_error_layer"]) < np.mean(per_image["spectrum_error_vae"])
-    assert spectra["vae"][-1] < min(spectra["layer"][-1], spectra["data"][-1])
-    assert spectra["frequency"] == approx([k / 32 for k in range(1, 17)])
+    assert measured["spectrum"]["frequency"] == approx([k / 32 for k in range(1, 17)])
 
 
 def test_distances_are_root_mean_squares_in_grey_levels():
@@ -139,10 +120,8 @@ def test_content_is_kept_where_the_nearest_vae_image_is_its_own():
     images = photographs(12)
     swapped = images[[1, 0, *range(2, 12)]]  # two latents change places
     measured = probe_action(drawn(swapped, images), images, 256)
-    per_image = measured["per_image"]
-    assert per_image["content_kept"] == [0, 0] + [1] * 10
+    assert measured["per_image"]["content_kept"] == [0, 0] + [1] * 10
     assert measured["content_kept"] == approx(10 / 12)
-    assert np.argmin(per_image["similarity"]) in (0, 1)
 
 
 def test_controls_move_an_image_as_far_as_the_layer_does_by_nothing_of_its_own():
@@ -155,7 +134,6 @@ def test_controls_move_an_image_as_far_as_the_layer_does_by_nothing_of_its_own()
     moved = measured["other"].astype(int) - vae
     assert [np.ptp(image) for image in moved] == [0] * 4
     assert [image.mean() > 0 for image in moved] == [False, True, True, False]  # of the one before
-    assert (similarity(measured["noise"], vae, 256) < similarity(layer, vae, 256)).all()
     assert similarity(vae, vae, 256) == approx([1] * 4)
 
 
@@ -164,7 +142,7 @@ def noise(count: int, side: int) -> np.ndarray:
     return 128 + 20 * values
 
 
-@pytest.mark.parametrize("side", [8, 32, 33])
+@pytest.mark.parametrize("side", [8, 33])
 def test_white_noise_has_its_variance_at_every_frequency(side):
     power, sharpness = spectrum(noise(400, side))
     assert power.shape == (400, side // 2)
@@ -179,9 +157,7 @@ def test_a_wave_peaks_at_its_frequency(cycles):
     image = np.tile(100 + 50 * np.sin(angle), (32, 1))
     for turned in (image, image.T):
         (power,), sharpness = spectrum(turned[None, None])
-        near = power[cycles - 2 : cycles + 1]
         assert power.argmax() + 1 == cycles
-        assert near.sum() > 0.999 * power.sum()
         assert sharpness == approx(float(cycles > 8), abs=0.001)
 
 
@@ -189,15 +165,11 @@ def test_brightness_and_a_jump_between_opposite_borders_are_no_detail():
     power, sharpness = spectrum(np.full((2, 3, 8, 8), 77, np.uint8))
     assert power.max() < 1e-20
     assert sharpness == 0
-    images = blobs(5, 0, 16).astype(float)
-    assert_allclose(spectrum(images + 40)[0], spectrum(images)[0], atol=1e-6)
     slope = np.tile(np.linspace(0, 255, 32), (32, 1))
     assert spectrum(slope[None, None])[1] < 1e-3
 
 
 def test_the_spectrum_is_of_luminance():
-    grey = blobs(3, 0)[:, :1]
-    assert_allclose(spectrum(np.repeat(grey, 3, 1))[0], spectrum(grey)[0])
     channel = noise(1, 8)
     black = np.zeros_like(channel)
     green = np.concatenate([black, channel, black], 1)
@@ -209,8 +181,6 @@ def test_a_spectrums_error_of_one_is_ten_times_the_power():
     nothing = np.zeros(3)
     errors = log_error(np.stack([reference, 10 * reference, reference / 10]), reference)
     assert_allclose(errors, [0, 1, 1], atol=1e-4)
-    assert np.isfinite(log_error(nothing, reference))
-    assert log_error(nothing, nothing) == 0
     assert log_error(nothing, np.full(3, 9 * layer_action.ROUNDING)) == approx(1)
 
 
@@ -220,10 +190,6 @@ def test_the_step_writes_numbers_and_the_images_shown(model, vaeglow_run, tmp_pa
     draws = draw(model, 9, 2, 0.5, vaeglow_run.config["seed"])
     assert images.keys() == {"vae", "layer"}
     assert all(np.array_equal(shown, draws[name][:3]) for name, shown in images.items())
-    assert measured["images"] == measured["data_images"] == 9
+    test = evenly_spaced(images_of(vaeglow_run), 9)
+    assert probe_action(draws, test, 256).items() <= measured.items()
     assert measured["exploded_samples"] == 0
-    assert set(measured["spectrum"]) == {*NAMES, "data", "frequency"}
-    for name, values in measured["per_image"].items():
-        assert len(values) == 9
-        if name in measured:
-            assert np.mean(values) == approx(measured[name])

@@ -1,11 +1,11 @@
 """The linear reference against closed forms, against layers that try to beat it, and as a step."""
 
 import math
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
+from fid_tools import images_of, network_of
 from models_tools import PAPER
 from numpy import ndarray
 from numpy.testing import assert_allclose
@@ -13,9 +13,9 @@ from pytest import approx
 from refusals import user_error
 from run_tools import Run, prepare, resolved, run_probe
 from scipy.special import hyp2f1
-from test_probes import SETTINGS
 from torch import nn
 
+from vaeglow.data.loader import EVALUATION, dequantise, step_generator
 from vaeglow.evaluation.probes import linear_reference as probe
 from vaeglow.models.glow_layer import GlowLayer
 
@@ -64,58 +64,19 @@ def test_nothing_helps_white_noise():
     assert bias["squeeze4"] == approx(-48 / (4 * 4000 * math.log(2)))
 
 
-@pytest.mark.parametrize("rho", [(0.5, 0.5), (0.6, -0.4), (0.3, 0.0)])
-def test_a_separable_ar1_field_is_the_product_of_its_hypergeometric_axes(rho):
-    measured = references_of(VARIANCE**0.5 * exactly(separable(*rho, 32), np.eye(1)))
+@pytest.mark.parametrize("rho", [(0.6, -0.4), (0.3, 0.0)])
+def test_a_separable_ar1_field_is_the_product_of_its_hypergeometric_axes_and_colours_are_balanced(rho):
+    colours = np.array([[4.0, 1.0, 0.5], [1.0, 2.0, 0.3], [0.5, 0.3, 0.5]])
+    measured = references_of(VARIANCE**0.5 * exactly(separable(*rho, 32), colours))
     down, across = rho
-    innovation = (1 - down**2) * (1 - across**2)
-    variances = {"no_layer": 1.0, "whitening": innovation}
+    balanced = np.linalg.det(colours) ** (1 / 3)
+    innovation = balanced * (1 - down**2) * (1 - across**2)
+    variances = {"no_layer": np.trace(colours) / 3, "whitening": innovation}
     for q in (1, 2, 4):
         axes = [hyp2f1(1 / q, 1 / q, 1, r ** (2 * q)) for r in rho]
         variances[f"squeeze{q}"] = innovation * math.prod(axes)
     expected = {name: bits(VARIANCE * variance) for name, variance in variances.items()}
     assert measured == approx(expected, abs=1e-5)
-    assert measured["squeeze1"] == approx(measured["no_layer"], abs=1e-9)  # one channel: nothing to balance
-
-
-def test_colours_are_balanced_without_a_squeeze():
-    colours = np.array([[4.0, 1.0, 0.5], [1.0, 2.0, 0.3], [0.5, 0.3, 0.5]])
-    measured = references_of(exactly(np.full((8, 8), VARIANCE), colours))
-    balanced = bits(VARIANCE * np.linalg.det(colours) ** (1 / 3))
-    unbalanced = bits(VARIANCE * np.trace(colours) / 3)
-    assert measured == approx(dict.fromkeys(NAMES, balanced) | {"no_layer": unbalanced})
-    both = references_of(VARIANCE**0.5 * exactly(separable(0.5, 0.5, 16), colours))
-    assert both["squeeze1"] == approx(balanced, abs=1e-4)
-    assert both["whitening"] == approx(balanced + math.log2(1 - 0.5**2), abs=1e-4)
-
-
-def test_shifts_scale_and_constant_unimodular_colour_maps():
-    random = np.random.default_rng(0)
-    stationary = exactly(separable(0.6, 0.3, 8), np.eye(3))
-    images = stationary * (1 + random.random((1, 3, 8, 8)))
-    plain = references_of(images)
-    assert references_of(np.roll(images, (4, -8), (2, 3))) == approx(plain)
-    assert references_of(images / 2) == approx({name: value - 1 for name, value in plain.items()})
-    colour = random.normal(size=(3, 3))
-    colour /= np.cbrt(np.linalg.det(colour))
-    mapped = references_of(np.einsum("ij,njhw->nihw", colour, images))
-    assert mapped | {"no_layer": 0} == approx(plain | {"no_layer": 0})  # a layer undoes it
-
-
-def test_what_the_torus_adds_only_raises_a_reference():
-    """A window of an endless field: its ends do not meet, so power leaks from strong to weak frequencies."""
-    rho = 0.9
-    side = 16
-    innovation = (1 - rho**2) ** 2
-    lag = np.arange(side)
-    covariance = rho ** np.abs(np.subtract.outer(lag, lag))
-    root = np.linalg.cholesky(np.kron(covariance, covariance))  # a field cut out, not periodic
-    measured = references_of(root.T.reshape(-1, 1, side, side) * side)
-    endless = {q: bits(innovation * hyp2f1(1 / q, 1 / q, 1, rho ** (2 * q)) ** 2) for q in (1, 2, 4)}
-    assert measured["squeeze1"] == approx(endless[1])
-    assert measured["squeeze2"] > endless[2]
-    assert measured["squeeze4"] > endless[4]
-    assert measured["whitening"] > bits(innovation)
 
 
 def linear_layer(squeeze: int, seed: int) -> GlowLayer:
@@ -150,19 +111,17 @@ def test_no_linear_layer_of_ours_beats_the_reference_and_a_trained_one_comes_nea
     images = torch.from_numpy(fields)
     references = references_of(fields)
     reference = references[f"squeeze{squeeze}"]
-    for seed in range(10):
-        assert cost(linear_layer(squeeze, seed), images).item() >= reference
     layer = linear_layer(squeeze, 0)
     nn.init.eye_(layer.closing_weight)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.02)
     costs = []
-    for _ in range(150):
+    for _ in range(100):
         loss = cost(layer, images)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         costs.append(loss.item())
-    assert min(costs) >= reference
+    assert min(costs) >= reference  # the first is a random layer's
     assert costs[-1] - reference < 0.1 * (references["no_layer"] - reference)
     if squeeze == 1:
         assert costs[-1] > references["squeeze2"] + 0.2  # what the missing squeeze costs it
@@ -177,10 +136,8 @@ def test_components_leave_what_is_orthogonal_to_them():
     images = values.round().clip(0, 255).astype(np.uint8).reshape(-1, 3, 4, 4)
     mean, components = probe.principal_components(images, 3, 256, 0)
     residual = probe.component_residual((images + 0.5) / 256, mean, components)
-    assert residual.shape == images.shape
     assert_allclose(residual.reshape(300, -1) @ components.T, 0, atol=1e-6)
     assert_allclose(np.abs(components @ basis.T), np.eye(3), atol=0.1)
-    assert residual.std() * 256 == approx(math.sqrt(45 / 48 * (1 + 1 / 12)), rel=0.05)
 
 
 def test_bad_input_is_one_line():
@@ -192,27 +149,21 @@ def test_bad_input_is_one_line():
         probe.principal_components(np.zeros((5, 3, 4, 4), np.uint8), 5, 256, 0)
 
 
-def test_the_step_measures_both_residuals(tmp_path, monkeypatch):
+def test_the_step_measures_both_residuals(tmp_path):
+    """Of all images, where as many as asked for there are not."""
     run = Run(tmp_path / "vae", resolved("vae"), prepare(tmp_path / "blobs", test=220)).train()
-    settings = SETTINGS["linear_reference"]
-    folded_moments = Mock(wraps=probe.folded_moments)
-    monkeypatch.setattr(probe, "folded_moments", folded_moments)
+    settings = {"images": 10_000, "batch_size": 220}
     measured = run_probe("linear_reference", run, tmp_path / "linear_reference.json", settings).content
-    assert measured["images"] == 200
-    assert measured["latents"] == 4
-    assert measured["pca_images"] == 64
-    assert list(measured["sources"]) == ["vae", "pca"]
-    calls = [call.args for call in folded_moments.call_args_list]
-    residuals = [residual for residual, q in calls if q == 1]
-    for first, source in enumerate(measured["sources"].values()):  # they take turns
-        assert list(source) == NAMES
-        square = np.square(np.concatenate(residuals[first::2]), dtype=np.float64).mean()
-        assert source["no_layer"] == approx(bits(square))  # the residual under one variance
-        values = list(source.values())
-        assert values == sorted(values, reverse=True)
-        assert all(map(math.isfinite, values))
-    assert math.isfinite(measured["vae_own_noise"])
+    network = network_of(run)
+    generator = step_generator(run.config["seed"], EVALUATION, 0)  # the likelihood's
+    y = dequantise(torch.from_numpy(images_of(run)), 256, generator)
+    with torch.no_grad():
+        mean, _ = network.decode(network.posterior_sample(y, generator)[0])
+    square = (y - mean).double().square().mean()
+    assert measured["sources"]["vae"]["no_layer"] == approx(bits(float(square)), rel=1e-6)
+    assert measured["images"] == 220
     assert list(measured["estimation_bias"]) == NAMES
-    assert max(measured["estimation_bias"].values()) == 0
-    every = run_probe("linear_reference", run, tmp_path / "all.json", settings | {"images": 10_000}).content
-    assert every["images"] == 220  # at most as many as there are
+    for source in ("vae", "pca"):
+        values = [measured["sources"][source][name] for name in NAMES]
+        assert values == sorted(values, reverse=True)
+        assert all(map(math.isfinite, [*values, measured["vae_own_noise"]]))

@@ -23,8 +23,8 @@ def flat(images: np.ndarray) -> np.ndarray:
     return images.reshape(len(images), -1) / 255
 
 
-@pytest.mark.parametrize("looked, k", [(40, 1), (40, 5), (13, 3), (13, 13)])
-@pytest.mark.parametrize("training_block, block", [(1000, 512), (9, 4), (1, 1)])
+@pytest.mark.parametrize("looked, k", [(40, 5), (13, 13)])
+@pytest.mark.parametrize("training_block, block", [(1000, 512), (9, 4)])
 def test_the_nearest_are_those_of_all_distances(looked, k, training_block, block, monkeypatch):
     """Whatever the sizes of the blocks; numbers are those in the whole split, also where some are looked through."""
     monkeypatch.setattr(nearest, "TRAINING_BLOCK", training_block)
@@ -90,23 +90,12 @@ def look(inception_file: Path, tmp_path: Path) -> Callable[..., Result]:
     return probed
 
 
-def with_copies(samples: Path, path: Path, train: np.ndarray) -> Path:
-    """The same file with training images for its first seven samples."""
-    with np.load(samples, allow_pickle=False) as archive:
-        arrays = dict(archive)
-    arrays["images"][:7] = train[:7]
-    np.savez(path, **arrays)
-    return path
-
-
 def test_the_step_measures_and_records(vae_run, drawn, look):
     result = look(vae_run, drawn)
     measured = result.arrays
     train = open_split(vae_run.data, "train")
     assert_array_equal(measured["images"], np.load(drawn)["images"][:3])
     assert_array_equal(measured["neighbours"], train[measured["indices"][:3]])
-    assert measured["distances"].shape == (10, 2)
-    assert measured["distances"].min() > 0
     wanted = yaml.safe_load("""
       {samples: 10, test_images: 8, training_images: 64, all_training_images: 64, features: 64, copies: 0,
       test_copies: 0, temperature: 0.5}
@@ -115,23 +104,19 @@ def test_the_step_measures_and_records(vae_run, drawn, look):
     assert wanted.items() <= result.content.items()
 
 
-def test_copies_are_looked_for_among_all_training_images(vae_run, drawn, look, tmp_path):
-    copied = with_copies(drawn, tmp_path / "copied.npz", open_split(vae_run.data, "train"))
-    result = look(vae_run, copied, training_images=4)
-    assert set(result.arrays["indices"].ravel()) <= {0, 16, 32, 48}
-    assert result.arrays["distances"][0, 0] < 1e-6
-    counts = {"training_images": 4, "all_training_images": 64, "copies": 7}
-    assert counts.items() <= result.content.items()
-
-
-def test_only_the_images_a_run_trained_on_count(blobs_dir, look, tmp_path):
+def test_copies_are_looked_for_among_all_images_that_a_run_trained_on_and_no_others(blobs_dir, look, tmp_path):
     config = resolved("vae", epochs=1)
     config["data"]["train_subset"] = 5
     run = Run(tmp_path / "run", config, blobs_dir).train()
-    copied = with_copies(draw(run, tmp_path / "x.npz"), tmp_path / "copied.npz", open_split(blobs_dir, "train"))
-    result = look(run, copied)
-    assert {"all_training_images": 5, "copies": 5}.items() <= result.content.items()
-    assert result.arrays["indices"].max() < 5
+    samples = draw(run, tmp_path / "x.npz")
+    with np.load(samples) as archive:
+        arrays = dict(archive)
+    arrays["images"][:7] = open_split(blobs_dir, "train")[:7]
+    np.savez(samples, **arrays)
+    result = look(run, samples, training_images=2)
+    counts = {"training_images": 2, "all_training_images": 5, "copies": 5}
+    assert counts.items() <= result.content.items()
+    assert set(result.arrays["indices"].ravel()) == {0, 2}
 
 
 REFUSED = yaml.safe_load("""

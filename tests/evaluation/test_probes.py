@@ -16,7 +16,6 @@ from scipy.stats import spearmanr
 from torch.testing import assert_close
 
 import vaeglow
-from vaeglow.config.registry import kinds_of
 from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.evaluation.probes import noise_maps
 from vaeglow.evaluation.probes.interpolation import INTERPOLATION, detail, distances, latent_paths, slerp
@@ -35,18 +34,6 @@ linear_reference: {images: 200, batch_size: 64}
 """)
 
 
-@pytest.mark.parametrize("name", ["latents", "noise_maps", "interpolation", "layer_action"])
-def test_a_result_is_the_same_again(name, vaeglow_run, tmp_path):
-    """Whose it is: `test_results.py`, `test_verify.py`."""
-    file = kinds_of("probes")[name].result
-    folders = (tmp_path / "1", tmp_path / "2")
-    first, second = (run_probe(name, vaeglow_run, folder / file, SETTINGS[name]) for folder in folders)
-    del first.content["provenance"], second.content["provenance"]
-    assert first.content == second.content
-    for key, array in first.arrays.items():
-        assert np.array_equal(array, second.arrays[key])
-
-
 REFUSED = yaml.safe_load("""
 - [latents, glow_run, {}, "glow is a glow: the probe latents needs a model with one VAE latent"]
 - [noise_maps, glow_run, {}, "glow is a glow: the probe noise_maps needs"]
@@ -62,25 +49,20 @@ def test_models_and_numbers_that_will_not_do(name, run, settings, message, reque
     assert not list(tmp_path.iterdir())
 
 
-def test_other_data_and_other_kinds_are_refused(vae_run, tmp_path):
+def test_other_data_are_refused(vae_run, tmp_path):
     other = prepare(tmp_path / "other", seed=9, **COUNTS)
     with user_error("was trained on other data than"):
         run_probe("latents", vae_run, tmp_path / "x.json", SETTINGS["latents"], test=other / "test.npy")
-    with user_error("two is a vae_two_stage: interpolate needs a model with one VAE"):
-        vae_and_layer(None, {"model": "two", "kind": "vae_two_stage"}, "interpolate")
 
 
 def test_slerp_keeps_the_angle_even_and_the_length_between_the_ends():
     start, end = torch.randn(2, 40, 1, 6, generator=seeded()).double()
     path = slerp(start, end, WEIGHT)  # [40, 9, 6]
-    assert_close(path[:, :1], start)
-    assert_close(path[:, -1:], end)
+    assert_close(path[:, [0, -1]], torch.cat([start, end], 1))
     lengths = path.norm(dim=-1)
     assert_close(lengths, torch.lerp(lengths[:, :1], lengths[:, -1:], WEIGHT[:, 0]))
-    units = path / lengths[..., None]
-    cosines = (units[:, 1:] * units[:, :-1]).sum(-1)
-    angles = torch.acos(cosines.clamp(-1, 1))
-    assert_close(angles, angles.mean(1, keepdim=True).expand_as(angles))
+    cosines = torch.cosine_similarity(path[:, 1:], path[:, :-1], dim=-1)
+    assert_close(cosines, cosines[:, :1].expand_as(cosines))
 
 
 @pytest.mark.parametrize("end", [3, -1])
@@ -96,32 +78,17 @@ def test_the_way_is_straight_in_the_space_it_is_named_after(vae_run):
     eps = vae.prior(z.flatten(0, 1))[0].unflatten(0, (5, 4))
     steps = eps.diff(dim=1)
     assert_close(steps, steps[:, :1].expand(5, 3, -1), rtol=1e-3, atol=1e-4)
-    lengths = latent_paths(vae, 5, 4, "latent", 0, CPU).norm(dim=-1)
-    shorter, longer = lengths[:, [0, -1]].aminmax(dim=1, keepdim=True)
-    assert (lengths <= longer + 1e-5).all()
-    assert (lengths >= shorter - 1e-5).all()
+    lengths = latent_paths(vae, 5, 4, "latent", 0, CPU).norm(dim=-1)  # of a great circle, see `slerp`
+    changes = lengths.diff(dim=1)
+    assert_close(changes, changes[:, :1].expand(5, 3), rtol=1e-3, atol=1e-4)
 
 
 def test_distances_are_root_mean_squares_in_grey_levels():
-    images = np.zeros((2, 3, 1, 2, 2), np.uint8)
+    images = np.zeros((1, 3, 1, 2, 2), np.uint8)
     images[0, 1:] = 10
     images[0, 2, 0, 0, 0] = 30
-    images[1, 1] = 255
-    measured = distances(images)
-    assert measured["step_distances"] == [[10, 10], [255, 255]]  # bytes do not wrap around
-    assert measured["end_distances"] == approx([math.sqrt((30**2 + 3 * 10**2) / 4), 0])
-
-
-def test_a_cross_fade_loses_half_of_unrelated_details_at_its_middle():
-    random = np.random.default_rng(0)
-    start, end = random.integers(0, 256, (2, 40, 1, 16, 16)).astype(float)
-    middle = np.rint((start + end) / 2)
-    fade = detail(np.stack([start, middle, end], 1))
-    kept = detail(np.stack([start, end, end], 1))
-    variance = 2 * 2 * (256**2 - 1) / 12  # of the difference of two pixels, two ways
-    assert_allclose(fade["detail_kept"], 0, atol=1e-9)
-    assert np.mean(fade["detail_lost"]) == approx(variance / 2, rel=0.05)
-    assert np.mean(kept["detail_kept"]) == approx(variance / 2, rel=0.05)
+    end = math.sqrt((30**2 + 3 * 10**2) / 4)
+    assert distances(images) == {"step_distances": [[10, 10]], "end_distances": approx([end])}
 
 
 @pytest.mark.parametrize("space", ["prior", "latent"])
@@ -132,11 +99,7 @@ def test_interpolation_writes_the_images_of_the_api(space, latent_run, tmp_path)
     seed = latent_run.config["seed"]
     images = model.interpolate(**asked, seed=seed).numpy()
     assert np.array_equal(measured.arrays["images"], images[:2])
-    assert {
-        "space": space,
-        **distances(images),
-        **detail(images),
-    }.items() <= measured.content.items()
+    assert (distances(images) | detail(images)).items() <= measured.content.items()
     eps = normal_like(torch.empty(2, 3, 1, 4), step_generator(seed, INTERPOLATION, 0))
     vae, layer = vae_and_layer(model.network, model.config, "the test")
     for end in (0, -1):  # rendered by themselves
@@ -146,13 +109,12 @@ def test_interpolation_writes_the_images_of_the_api(space, latent_run, tmp_path)
         assert np.abs(images[:, end].astype(int) - direct).max() <= 1  # batches of another size round differently
 
 
-def test_correlations_are_of_ranks_image_by_image():
-    scale = np.random.default_rng(0).random((5, 4, 4)).astype(np.float32)
-    related = scale[2][::-1] + scale[2]
-    error = np.stack([scale[0] ** 9, -scale[1], related, scale[3], np.zeros((4, 4))])
-    scale[3] = 7
-    rank_correlation = spearmanr(scale[2].ravel(), related.ravel()).statistic
-    assert rank_correlations(scale, error) == approx([1, -1, rank_correlation, 0, 0])
+def test_equal_values_have_no_correlation_of_ranks():
+    scale = np.random.default_rng(0).random((2, 4, 4))
+    error = scale.copy()
+    scale[0] = 7
+    error[1] = 0
+    assert rank_correlations(scale, error) == approx([0, 0])
 
 
 def test_borders_are_where_black_meets_content_and_background_is_black_all_round():
@@ -174,18 +136,15 @@ def test_noise_maps_are_the_decoders_own(latent_run, tmp_path):
     with torch.no_grad():
         mean, log_scale = vae.decode(vae.encode(y)[0])
         target = y if layer is None else layer(y)[0]
-    assert np.array_equal(result.arrays["images"], x[:3].numpy())
-    assert np.array_equal(result.arrays["mean"], quantise(mean, 256)[:3].numpy())
-    scale = 256 * log_scale.exp().square().mean(1).sqrt().numpy()
-    error = (target - mean).square().mean(1).sqrt().numpy()
-    measured = result.arrays["scale"]
-    assert measured.dtype == np.float32
-    assert_allclose(measured, scale[:3], rtol=1e-5)
-    expected = [spearmanr(s.ravel(), e.ravel()).statistic for s, e in zip(scale, error, strict=True)]
-    content = result.content
-    assert content["error_correlations"] == approx(expected)
-    assert content["error_correlation"] == approx(np.mean(expected))
-    assert content["images"] == 7
+    scale = log_scale.exp().square().mean(1).sqrt().flatten(1)
+    error = (target - mean).square().mean(1).sqrt().flatten(1)
+    arrays = result.arrays
+    assert np.array_equal(arrays["images"], x[:3].numpy())
+    assert np.array_equal(arrays["mean"], quantise(mean, 256)[:3].numpy())
+    assert_allclose(arrays["scale"].reshape(3, -1), 256 * scale[:3], rtol=1e-5)
+    expected = [spearmanr(*pair).statistic for pair in zip(scale, error, strict=True)]
+    assert result.content["error_correlations"] == approx(expected)
+    assert result.content["error_correlation"] == approx(np.mean(expected))
 
 
 def test_isotropic_noise_has_one_scale_and_no_correlation():
@@ -202,6 +161,4 @@ def test_isotropic_noise_has_one_scale_and_no_correlation():
     )
     assert content["error_correlations"] is None
     assert content["border_contrasts"] is None
-    scale = arrays["scale"]
-    assert np.ptp(scale) < 1e-6
-    assert scale[0, 0, 0] == approx(GREY["levels"], rel=0.1)  # log s starts at 0
+    assert np.ptp(arrays["scale"]) < 1e-6

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import math
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -36,10 +35,8 @@ class Stub(GenerativeModel):
         super().__init__(1, 2, 256)
         self.broken = broken
         self.value = value
-        self.counts = []
 
     def sample(self, count, temperature, generator=None):
-        self.counts.append(count)
         images = torch.rand(count, *self.shape, generator=generator)
         images[: self.broken, 0, 0, 1] = self.value
         return images
@@ -49,27 +46,20 @@ def draw(model: Stub, count: int, temperature: float = 1.0) -> tuple[torch.Tenso
     return sample(model, count, temperature, 0, CPU)
 
 
-def test_batches_are_full_and_the_last_is_cut():
-    model = Stub()
+def test_the_first_samples_do_not_depend_on_their_number_and_all_differ():
     count = 2 * BATCH_SIZE + 3
-    images, exploded = draw(model, count)
-    assert images.shape == (count, 1, 2, 2)
-    assert images.dtype == torch.uint8
-    assert exploded == 0
-    assert model.counts == [BATCH_SIZE] * 3
+    images, _ = draw(Stub(), count)
     assert len(images.flatten(1).unique(dim=0)) == count  # every batch has noise of its own
-    assert torch.equal(draw(model, 7)[0], images[:7])
+    assert torch.equal(draw(Stub(), 7)[0], images[:7])
 
 
 @pytest.mark.parametrize(
     "count, temperature",
     [
         (0, 1.0),
-        (-3, 1.0),
+        (2.5, 1.0),
         (1, -1.0),
         (1, math.nan),
-        (1, math.inf),
-        (2.5, 1.0),
         (4, "0.5"),
     ],
 )
@@ -87,12 +77,12 @@ def test_illegal_requests_are_refused(count, temperature):
     ],
 )
 def test_images_that_overflowed_are_kept_and_counted(value, level):
-    clean, _ = draw(Stub(), 150)
+    clean, none = draw(Stub(), 150)
     spoilt, exploded = draw(Stub(10, value), 150)
-    assert exploded == 20
     broken = torch.arange(150) % BATCH_SIZE < 10
-    assert torch.equal(clean[~broken], spoilt[~broken])
-    assert (spoilt[broken, 0, 0, 1] == level).all()
+    clean[broken, 0, 0, 1] = level
+    assert torch.equal(clean, spoilt)
+    assert (none, exploded) == (0, 20)
     assert draw(Stub(10), 5)[1] == 5  # of the images asked for
 
 
@@ -122,18 +112,15 @@ def test_the_step_writes_the_samples_of_the_runs_own_seed(any_run, tmp_path):
 def test_a_model_most_of_whose_samples_overflow_is_refused(monkeypatch, vae_run, tmp_path):
     _, about = load_model(vae_run.model, CPU)
     monkeypatch.setattr("vaeglow.evaluation.trained.load_model", lambda *_: (Stub(10), about))
-    output = tmp_path / "a/x.npz"
-    draw = functools.partial(
-        run_step,
-        "sample",
-        model=vae_run.model,
-        temperature=0.5,
-        shown=4,
-        output=output,
-    )
+    options = {
+        "model": vae_run.model,
+        "temperature": 0.5,
+        "shown": 4,
+        "output": tmp_path / "a/x.npz",
+    }
     with user_error("10 of 19 samples are not finite"):
-        draw(count=19, device="cpu")
-    draw(count=20, device="cpu")
+        run_step("sample", **options, count=19, device="cpu")
+    run_step("sample", **options, count=20, device="cpu")
 
 
 def test_the_step_says_what_the_images_say(any_run, tmp_path):
@@ -144,8 +131,6 @@ def test_the_step_says_what_the_images_say(any_run, tmp_path):
     result = read_result(output).content
     arrays = read_result(output.with_suffix(".npz"), None).arrays
     single, four, ten = (arrays[f"bits_per_dim_{draws}"] for draws in (1, 4, 10))
-    assert len(arrays) == 3
-    assert [len(single), len(four), len(ten)] == [12, 7, 7]
 
     def summary(values: np.ndarray) -> dict:
         approximate = {"bits_per_dim": approx(values.mean()), "images": len(values)}
@@ -156,17 +141,15 @@ def test_the_step_says_what_the_images_say(any_run, tmp_path):
         "split": "test",
         "dequantisation": "uniform",
         "bound": "=" if kind == "glow" else "<=",
-    }
-    wanted |= {
         "importance": {
             "1": summary(single[:7]),
             "4": summary(four),
             "10": summary(ten),
-        }
+        },
     }
     assert {key: result[key] for key in wanted} == wanted
-    assert result["undequantised"].items() >= {"images": 12, "not_a_bound": True}.items()
-    assert result["terms"]["levels"] == 8
+    assert (len(single), len(four), len(ten)) == (12, 7, 7)
+    assert result["undequantised"]["not_a_bound"]
     assert sum(result["terms"].values()) == approx(result["bits_per_dim"], abs=1e-9)
 
 
@@ -200,32 +183,6 @@ def test_one_importance_sample_is_the_headline_bound_with_noise_of_the_seed_and_
     assert torch.equal(api, importance_bits_per_dim(model, images, [1], 100, 3, CPU)[1])
 
 
-@pytest.mark.parametrize(
-    "draws, latents",
-    [
-        ([30], [3] * 10),
-        ([7], [1] * 7),
-        ([7, 30, 1], [3] * 10),
-    ],
-)
-def test_more_draws_than_noises_share_them(draws, latents, monkeypatch):
-    network = initialised("vae")
-    log_weights = Mock(wraps=network.log_weights)
-    monkeypatch.setattr(network, "log_weights", log_weights)
-    importance_bits_per_dim(network, blobs(2, 0), draws, 10, 0, CPU)
-    asked = [call.args for call in log_weights.call_args_list]
-    assert [count for _, count, _ in asked] == latents
-    assert len({y.sum().item() for y, _, _ in asked}) == len(latents)  # each of a noise of its own
-
-
-def test_the_layer_is_evaluated_once_for_each_noise(monkeypatch):
-    network = initialised("vaeglow")
-    forward = Mock(wraps=network.layer.forward)
-    monkeypatch.setattr(network.layer, "forward", forward)
-    importance_bits_per_dim(network, blobs(2, 0), [1, 10, 100], 10, 0, CPU)
-    assert forward.call_count == 10  # f does not depend on z
-
-
 def test_a_residual_flow_has_no_bound_of_several_draws():
     network = initialised("residual_flow")
     images = blobs(2, 0)
@@ -238,14 +195,14 @@ def test_a_residual_flow_has_no_bound_of_several_draws():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_bounds_are_nested_and_their_noise_is_fresh_and_of_the_seed(model):
-    """Whatever else is asked for, a K has its own draws; and K = 2 to 10 add noises, tens add latents to them."""
+    """Whatever else is asked for, a K has its own draws; and K = 2 to 10 add noises, 20 adds latents to them."""
     network = initialised(model)
     images = np.tile(blobs(3, 4), (2, 1, 1, 1))
 
     def bounds(*draws: int, seed: int = 0) -> dict[int, torch.Tensor]:
         return importance_bits_per_dim(network, images, draws, 3, seed, CPU)
 
-    together = bounds(1, 3, 10, 40)
+    together = bounds(1, 3, 20)
     assert (together[3][:3] != together[3][3:]).all()  # the same image twice gets other noise
     assert (together[3] != bounds(3, seed=1)[3]).all()
     for draws, values in together.items():

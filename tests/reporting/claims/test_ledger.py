@@ -27,29 +27,23 @@ def world(need, seed):
     return {"near": 0.0, "far": 1.0}.get(need["model"], 1.5)
 
 
-def run() -> tuple[list[dict[str, str]], str]:
-    """The ledger's rows and its page, by the step."""
+def test_the_page_is_as_expected_and_the_csv_has_the_same_row_a_claim(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for entry in ENTRIES.values():
+        if entry["run"]:
+            write_world(Path("results"), entry, world, [0])
     forms = [Path(f"results/demo/claims.{form}") for form in ("csv", "full.csv", "md", "html")]
-    plain, full, markdown, html = forms
     run_step(
         "claims",
         spec=spec_file(Path("results"), spec(ENTRIES, [0])),
         results_root="results",
         output=forms,
     )
+    plain, full, markdown, html = forms
     assert "<table" in html.read_text()
     rows = read_csv(full)
     assert read_csv(plain) == [dict(list(row.items())[:15]) for row in rows]
-    return rows, markdown.read_text()
-
-
-def test_the_page_is_as_expected_and_the_csv_has_the_same_row_a_claim(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for entry in ENTRIES.values():
-        if entry["run"]:
-            write_world(Path("results"), entry, world, [0])
-    rows, page = run()
-    assert run() == (rows, page)
+    page = markdown.read_text()
     as_expected(tmp_path / "claims.md", page)
     assert list(rows[0]) == list(COLUMNS)
     assert [row["claim"] for row in rows] == list(ENTRIES)

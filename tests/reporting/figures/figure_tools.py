@@ -70,18 +70,11 @@ class Results:
             "channels": test.shape[1],
             "size": test.shape[2],
             "levels": levels,
+            "mean": [0.5],
+            "std": [0.1],
+            "source": {},
         }
-        splits = {"train": test[:1], "val": test[:0], "test": test}
-        write_dataset(
-            self.data / name,
-            splits,
-            {
-                **about,
-                "mean": [0.5],
-                "std": [0.1],
-                "source": {},
-            },
-        )
+        write_dataset(self.data / name, {"train": test[:1], "val": test[:0], "test": test}, about)
         return self
 
     def path(self, what: str, model: str, dataset: str = "blobs", **wildcards: Any) -> Path:
@@ -103,15 +96,7 @@ class Results:
 
     def metrics(self, model: str, temperature: float, fid: float) -> None:
         samples = {"fid": fid, "kid": fid / 1000, "temperature": temperature}
-        self.write(
-            "metrics",
-            model,
-            {
-                **MADE["metrics"],
-                **MADE["protocol"],
-                **samples,
-            },
-        )
+        self.write("metrics", model, MADE["metrics"] | MADE["protocol"] | samples)
 
     def likelihood(self, model: str, bits: float, bounds: Mapping[int, np.ndarray]) -> None:
         """likelihood.json, and the bits/dim of each image at each K behind its bounds."""

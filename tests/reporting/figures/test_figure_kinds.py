@@ -44,8 +44,10 @@ def results(tmp_path: Path) -> Results:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_texts_can_be_read_and_are_apart_from_each_other_and_from_images(kind, results):
+def test_each_kind_shows_the_expected_lines_and_words_apart_from_each_other_and_from_images(kind, results):
+    """All values in order, each model in its own look, the best temperature ringed, paired errors, ..."""
     figure = results.draw(SPECS[kind])
+    as_expected(results.root / f"{kind}.txt", described(figure))
     with style.styled():
         figure.draw_without_rendering()
     assert all(text.get_fontsize() >= style.FOOTER for text in figure.findobj(Text) if text.get_text())
@@ -95,8 +97,6 @@ def test_a_chart_shows_every_seed_pale_and_their_mean(kind, results):
     assert sorted(pale) == sorted(tuple(curve[values]) for curves in seeds for curve in curves)
     assert "Pale: each seed. Strong: their mean" in texts(whole)
     assert "seed 3, 4, 5" in texts(whole)
-    legends = {tuple(map(Text.get_text, figure.legends[0].texts)) for figure in (whole, *figures)}
-    assert len(legends) == 1
 
 
 def strong(figure: Figure) -> list[np.ndarray]:
@@ -106,7 +106,7 @@ def strong(figure: Figure) -> list[np.ndarray]:
 
 def test_three_seeds_have_the_t_interval_of_their_mean_two_have_none():
     axes = Figure().subplots()
-    curve(axes, pd.DataFrame({0.5: [1.0, 2.0, 3.0], 1.0: [4.0, 4.0, 4.0]}))
+    curve(axes, pd.DataFrame({0.5: [1.0, 2.0, 3.0]}))
     curve(axes, pd.DataFrame({0.5: [1.0, 2.0]}))
     three, two = (bars[0].get_segments() for *_, bars in axes.containers)
     assert_allclose(three[0][:, 1], [2 - 2.4841377, 2 + 2.4841377])  # t, 2 degrees of freedom: 4.302653
@@ -142,7 +142,6 @@ def test_rows_may_be_of_several_datasets_of_several_sizes_and_levels(results):
     figure = results.draw(sheet | {"rows": [*sheet["rows"], sheet["rows"][1] | {"dataset": "small"}]})
     last = figure.axes[-1].images[0].get_array()
     assert (last.min(), last.max()) == (0, 255)
-    assert last.shape == (2 * 5 - 1, 3 * 5 - 1, 3)
     words = texts(figure)
     assert "VAE, small" in words
     assert "preset demo \u00b7 datasets blobs, small \u00b7 seed 3" in words
@@ -158,11 +157,10 @@ def test_noise_maps_share_one_scale_of_colours_that_starts_at_zero(results):
     figure = results.draw(SPECS["noise_maps"])
     values = np.linspace(0, 30, 4 * 64).reshape(4, 8, 8)[:3]
     top = np.percentile(values, 99)
-    colours = colormaps[style.FIELDS]
-    expected = colours(np.clip(values[0] / top, 0, 1), bytes=True)[..., :3]
-    shown = np.asarray(figure.axes[2].images[0].get_array())[:8].astype(int)
-    assert np.abs(shown - expected).max() <= 3  # one step of the colour map
-    assert np.allclose(figure.axes[2].child_axes[0].get_ylim(), (0, top), rtol=1e-5)
+    expected = colormaps[style.FIELDS](values[0] / top, bytes=True)[..., :3]
+    shown = figure.axes[2].images[0].get_array()[:8]
+    assert_allclose(shown, expected, atol=3)  # one step of the colour map
+    assert_allclose(figure.axes[2].child_axes[0].get_ylim(), (0, top), rtol=1e-5)
 
 
 def test_too_few_images_or_images_of_other_data_are_refused(results):
@@ -173,18 +171,11 @@ def test_too_few_images_or_images_of_other_data_are_refused(results):
     refused(results, "sample_sheet", r"T0\.0\.npz was made from other data than blobs")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_shows_the_expected_lines_and_words(kind, results):
-    """All values in order, each model in its own look, the best temperature ringed, paired errors, ..."""
-    as_expected(results.root / f"{kind}.txt", described(results.draw(SPECS[kind])))
-
-
 def test_a_long_training_is_shown_in_hours(results):
     results.snapshots("glow", 1.0, (240, 85.0, 6.0), (1200, 65.0, 3.8))
     figure = results.draw(SPECS["quality_time"])
     assert ([2.0, 10.0], [85.0, 65.0]) in curves(figure.axes[0])
     assert "training time, hours" in texts(figure)
-    assert figure.axes[0].get_xscale() == "log"
 
 
 def test_a_linear_reference_shows_vaes_and_layers_only(results):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from figure_tools import Results, curves, described, noise, spec
+from figure_tools import Results, described, noise, spec
 from numpy.testing import assert_array_equal
 from PIL import Image
 from refusals import user_error
@@ -16,7 +16,6 @@ from waiting import call
 
 from vaeglow.files import read_json, write_json
 from vaeglow.reporting import style, traced
-from vaeglow.reporting.figures import full_range
 from vaeglow.reporting.style import GAP, Page, image_grid
 from vaeglow.results import write_result
 from vaeglow.steps.training_curves import draw
@@ -35,18 +34,10 @@ def test_each_image_lies_in_its_line_and_column():
     assert_array_equal(grid, expected)
 
 
-@pytest.mark.parametrize("levels", [2, 16, 256])
-def test_all_levels_span_black_to_white(levels):
-    shown = full_range(np.arange(levels, dtype=np.uint8), levels)
-    assert (shown[0], shown[-1]) == (0, 255)
-    assert (np.diff(shown.astype(int)) > 0).all()
-
-
 @pytest.mark.parametrize(
     "side, columns, lines, channels",
     [
-        (32, 10, 2, 3),
-        (28, 4, 1, 1),
+        (28, 4, 2, 1),
         (8, 40, 1, 3),
     ],
 )
@@ -86,8 +77,6 @@ def test_the_step_writes_the_same_files_from_the_same_results(tmp_path, monkeypa
     assert run(results, tmp_path / "second") == [png, pdf]
     assert png.startswith(b"\x89PNG")
     assert pdf.startswith(b"%PDF")
-    assert b"CreationDate" not in pdf
-    assert b"atplotlib" not in png + pdf
     assert set(traced.read_figure(tmp_path / "first.png")) == {str(path)}
     assert not list(tmp_path.glob("*.tmp"))
 
@@ -139,14 +128,8 @@ def test_every_column_is_drawn_against_its_epoch(tmp_path):
 def test_one_epoch_still_draws_by_the_step(tmp_path):
     history, training = write(tmp_path, 1)
     output = tmp_path / "curves.png"
-    run_step(
-        "training_curves",
-        history=history,
-        training=training,
-        output=output,
-    )
+    run_step("training_curves", history=history, training=training, output=output)
     assert output.read_bytes().startswith(b"\x89PNG")
-    assert all(len(line[0]) == 1 for axes in draw(history, training).axes for line in curves(axes))
 
 
 def test_another_file_cannot_be_drawn(tmp_path):
@@ -157,8 +140,6 @@ def test_another_file_cannot_be_drawn(tmp_path):
     history, training = write(tmp_path)
     write_result(training, read_json(training), [history], {"commit": "c"})
     draw(history, training)
-    header = HISTORY.partition("\n")[0]
-    for damaged in ("", f"{header}\n", "x\n1\n", HISTORY[:-30]):
-        history.write_text(damaged)
-        with user_error(r"history\.csv differ in .*history\.csv"):
-            draw(history, training)
+    history.write_text(HISTORY[:-30])
+    with user_error(r"history\.csv differ in .*history\.csv"):
+        draw(history, training)
