@@ -124,17 +124,28 @@ def gaussian(images: ndarray, net: Any) -> tuple[ndarray, ndarray]:
     "disp" not in inspect.signature(scipy.linalg.sqrtm).parameters,
     reason="scipy 1.18 dropped an argument that the pytorch-fid command passes",
 )
-def test_our_fid_is_the_commands(inception_file, tmp_path, monkeypatch):
-    """By the function whose result `pytorch-fid` prints; fewer images than features, as in the demo."""
+@pytest.mark.parametrize(
+    "features, count",
+    [
+        (64, 68),  # more images than features: full rank
+        (192, 12),  # the rest singular, as in the demo: the command's matrix root is then good to about 1e-5
+        pytest.param(2048, 12, marks=pytest.mark.slow),  # the command takes the root of a matrix of 2048 x 2048
+    ],
+)
+def test_our_fid_is_the_commands(features, count, inception_file, tmp_path, monkeypatch):
+    """By the function whose result `pytorch-fid` prints."""
     download = {**random_inception(), **CLASSIFIER}
     monkeypatch.setattr(theirs, "load_state_dict_from_url", lambda *_, **__: download)
-    net = load_inception(inception_file, 192, "cpu")
-    first = photographs(12, seed=1)
-    second = photographs(12, seed=2) // 2
+    net = load_inception(inception_file, features, "cpu")
+    first = photographs(count, seed=1)
+    second = photographs(count, seed=2) // 2
     folders = [str(write_pngs(tmp_path / name, images)) for name, images in (("1", first), ("2", second))]
-    wanted = fid_score.calculate_fid_given_paths(folders, 10, "cpu", 192, 0)
+    wanted = fid_score.calculate_fid_given_paths(folders, 10, "cpu", features, 0)
+    mean, covariance = gaussian(first, net)
+    rank = np.linalg.matrix_rank(covariance)
+    assert (rank == features) == (features == 64)
     assert wanted > 1
-    assert frechet_distance(*gaussian(first, net), *gaussian(second, net)) == approx(wanted, abs=1e-3)
+    assert frechet_distance(mean, covariance, *gaussian(second, net)) == approx(wanted, abs=1e-3)
 
 
 def images_of(count: int, seed: int, most: int = 256) -> ndarray:

@@ -37,6 +37,26 @@ def test_units_are_active_where_the_posterior_mean_moves():
     assert active_units(means) == 2  # the standard deviation counts, from 0.1 up; the mean does not
 
 
+def test_information_of_a_gaussian_channel():
+    """z = m + noise, m ~ N(0, r^2 I), noise of variance 1: I = d/2 log(1 + r^2), estimated from below."""
+    means = 2 * torch.randn(4000, 2, generator=seeded(1))
+    z = means + torch.randn(4000, 2, generator=seeded(2))
+    lower = information_lower(z, means, torch.zeros(4000, 2))
+    exact = math.log(1 + 4)
+    error = lower.std() / math.sqrt(len(lower))
+    assert exact - 0.1 < lower.mean() < exact + 4 * error
+
+
+def test_there_is_no_information_where_posteriors_are_one_and_log_n_where_they_never_meet():
+    z = torch.randn(300, 3, generator=seeded())
+    same = torch.zeros(300, 3)
+    assert information_lower(z, same, same).abs().max() < 1e-9
+    apart = 10 * torch.arange(300.0)[:, None].expand(300, 3)
+    all_of_it = information_lower(apart + 0.1 * z, apart, same - 2)
+    cap = torch.full((300,), math.log(300), dtype=torch.float64)
+    assert_close(all_of_it, cap)
+
+
 def test_the_matrix_products_are_the_sums_they_stand_for():
     z, means, log_scales = (torch.randn(700, 3, generator=seeded(i)).double() for i in range(3))  # several blocks
     every = torch.stack([gaussian_log_density(row.expand(700, 3), means, log_scales) for row in z])
@@ -143,10 +163,21 @@ def test_the_step_writes_what_the_probe_finds(latent_run, tmp_path):
     kind = latent_run.config["kind"]
     assert look(network, images_of(latent_run), 5, kind, latent_run.config["seed"]).items() <= measured.items()
     assert measured["information_lower_nats"] <= measured["information_cap_nats"] == math.log(12)
+    assert measured["information_upper_nats"] == measured["kl_nats"]
     assert measured["kl_bits_per_dim"] == approx(measured["kl_nats"] / (192 * math.log(2)))
     difference = measured["entropy_x_bar_bits_per_dim"] - measured["entropy_image_bits_per_dim"]
     assert difference == approx(measured["layer_log_det_bits_per_dim"])
     assert (measured["layer_log_det_bits_per_dim"] == 0) == (kind == "vae")
+
+
+MOVING = ("kl_nats", "variance_explained", "entropy_x_bar_bits_per_dim")
+
+
+def test_the_layer_leaves_what_z_holds_alone(vae_run, vaeglow_run):
+    images = images_of(vae_run)[:6]
+    alone = look(network_of(vae_run), images, 4)
+    under = look(network_of(vaeglow_run), images, 4, "vae_glow")
+    assert all(alone[key] == under[key] for key in ("active_units", "information_lower_nats", *MOVING))
 
 
 def test_each_batch_has_noise_of_its_own(vae_run):
@@ -154,7 +185,7 @@ def test_each_batch_has_noise_of_its_own(vae_run):
     images = images_of(vae_run)[:6]
     once = look(vae, images, 6)
     twice = look(vae, np.concatenate([images, images]), 6)
-    for key in ("kl_nats", "variance_explained", "entropy_x_bar_bits_per_dim"):
+    for key in MOVING:
         assert twice[key] != approx(once[key], rel=1e-6)
 
 

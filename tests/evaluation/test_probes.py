@@ -49,10 +49,12 @@ def test_models_and_numbers_that_will_not_do(name, run, settings, message, reque
     assert not list(tmp_path.iterdir())
 
 
-def test_other_data_are_refused(vae_run, tmp_path):
+def test_other_data_and_other_kinds_are_refused(vae_run, tmp_path):
     other = prepare(tmp_path / "other", seed=9, **COUNTS)
     with user_error("was trained on other data than"):
         run_probe("latents", vae_run, tmp_path / "x.json", SETTINGS["latents"], test=other / "test.npy")
+    with user_error("two is a vae_two_stage: interpolate needs a model with one VAE"):
+        vae_and_layer(None, {"model": "two", "kind": "vae_two_stage"}, "interpolate")
 
 
 def test_slerp_keeps_the_angle_even_and_the_length_between_the_ends():
@@ -89,6 +91,18 @@ def test_distances_are_root_mean_squares_in_grey_levels():
     images[0, 2, 0, 0, 0] = 30
     end = math.sqrt((30**2 + 3 * 10**2) / 4)
     assert distances(images) == {"step_distances": [[10, 10]], "end_distances": approx([end])}
+
+
+def test_a_cross_fade_loses_half_of_unrelated_details_at_its_middle():
+    random = np.random.default_rng(0)
+    start, end = random.integers(0, 256, (2, 40, 1, 16, 16)).astype(float)
+    middle = np.rint((start + end) / 2)
+    fade = detail(np.stack([start, middle, end], 1))
+    kept = detail(np.stack([start, end, end], 1))
+    variance = 2 * 2 * (256**2 - 1) / 12  # of the difference of two pixels, two ways
+    assert_allclose(fade["detail_kept"], 0, atol=1e-9)
+    assert np.mean(fade["detail_lost"]) == approx(variance / 2, rel=0.05)
+    assert np.mean(kept["detail_kept"]) == approx(variance / 2, rel=0.05)
 
 
 @pytest.mark.parametrize("space", ["prior", "latent"])
