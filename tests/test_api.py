@@ -24,7 +24,7 @@ from vaeglow.models.bounds import quantise
 SHAPE = (CHANNELS, SIZE, SIZE)
 TUTORIAL = json.loads(text_of("docs/tutorial.ipynb"))["cells"]
 CODE = [cell for cell in TUTORIAL if cell["cell_type"] == "code"]
-KINDS = ["vae", "vaeglow", "glow"]
+KINDS = ["vae", "vaeglow", "glow", "vaeglow_beyond", "residual_flow"]
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +49,14 @@ def test_samples_are_images_and_a_function_of_the_seed(model):
     assert not torch.equal(first, model.sample(16, temperature=0.5, seed=1))
     assert len(first.flatten(1).unique(dim=0)) == 16
     assert len(first.unique()) > 20  # not clipped to black and white
+
+
+def test_bits_per_dim_is_a_number_an_image(model, images):
+    bits = model.bits_per_dim(images)
+    assert bits.shape == (12,) and bits.is_floating_point() and bits.device.type == "cpu"
+    assert torch.isfinite(bits).all() and (bits > 0).all() and (bits < 12).all()
+    assert torch.equal(bits, model.bits_per_dim(images, importance_samples=1, seed=0))
+    assert not torch.equal(bits, model.bits_per_dim(images, seed=1))
 
 
 def test_pixel_values_beyond_the_levels(loaded, images, monkeypatch):
@@ -81,6 +89,7 @@ def test_what_cannot_be_sampled_or_interpolated(loaded, images):
     for says, ask in {
         "glow is a glow: interpolate needs a model with one VAE latent": lambda: glow.interpolate(1, 2),
         "not 0 and 5": lambda: vae.interpolate(0, 5),
+        "not 2 and 1": lambda: vae.interpolate(2, 1),
         "no space 'pixels' to interpolate in: take prior or latent": lambda: vae.interpolate(1, 2, space="pixels"),
         "0 samples": lambda: glow.sample(0),
         "temperature": lambda: vae.sample(1, temperature=float("nan")),
@@ -111,6 +120,7 @@ def test_what_are_no_images(loaded, images, tmp_path):
         (one[0], "must be uint8, not Image: give a tensor or array"),
         ([], "not list: give"),
         (list(images), "not list: give .* or a list of PIL images, all RGB or all L"),
+        ([image.convert("P") for image in one], "not list: give"),
         ([one[0], one[1].convert("L")], "not list: give"),
         ([one[0], one[1].resize((9, 8))], r"must have one size, not \[\(8, 8\), \(9, 8\)\]: resize them"),
         (images.numpy() / 255, "must be uint8, not float64"),
@@ -190,6 +200,9 @@ def test_what_train_refuses(images):
         "two or more square images are needed, not": {"images": images[:1]},
         r"not \[12, 3, 4, 8\]": {"images": images[:, :, :4]},
         "unknown key 'overrides.epochs'": {"epochs": 3},
+        "unknown preset 'dem'": {"preset": "dem"},
+        "needs a side that is a power of two": {"images": images[:, :, :6, :6]},
+        "unknown device 'gpu'": {"device": "gpu"},
         r"unknown model 'vaeglo' \(did you mean 'vaeglow'\?\)": {"model": "vaeglo"},
         "uses one process: set training.devices to 1": {"training": {"devices": 2}},
     }.items():

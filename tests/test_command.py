@@ -142,12 +142,15 @@ def test_statistics_that_cannot_be_compared(fails, features, vae_run, monkeypatc
     good = npz("good", mu=np.zeros(4), sigma=np.eye(4))
     for file, says in {
         npz("early", mu=np.zeros(3), sigma=np.eye(3)): r"mu and sigma are \[3\] and \[3, 3\], not of 4",
+        npz("flat", mu=np.zeros(4), sigma=np.ones(4)): r"\[4\] and \[4\], not of 4",
         npz("nan", mu=np.full(4, np.nan), sigma=np.eye(4)): "nan.npz: mu and sigma are not a finite",
         npz("half", mu=np.zeros(4)): "half.npz has no array images",
         npz("objects", mu=np.array([None]), sigma=np.eye(2)): "objects.npz is damaged: write it again",
+        npz("skew", mu=np.zeros(4), sigma=np.triu(np.ones((4, 4)))): "skew.npz: mu and sigma are not",
         npz("below", mu=np.zeros(4), sigma=-np.eye(4)): "below.npz: mu and sigma are not",
     }.items():
         fails(says, "score", folder, file)
+        fails(says, "score", file, folder)
     fails("how many samples of .*: give --count", "score", vae_run.model, good)
     for file in (good, "statistics.txt", "nowhere/statistics.npz"):
         fails("give the name of a new file that ends in .npz", "score", folder, folder, "--save-statistics", file)
@@ -168,17 +171,27 @@ def test_what_cannot_be_scored(fails, features, blobs_dir, vae_run):
     folder = write_pngs(Path("good"), images)
     Image.new("RGB", (9, 8)).save(write_pngs(Path("mixed"), images) / "x.png")
     write_pngs(Path("few"), images[:1])
+    write_pngs(Path("empty"), images[:0])
+    Path("x.safetensors").write_text("none")
+    Path("x.png").write_bytes(b"none")
     for samples, says in {
         "mixed": r"whole images of one size are needed, not mixed/0.*\(8x8\), mixed/x.png \(9x8\): repair or",
         "few": "few has 1 images, this comparison needs 6",
+        "empty": "empty holds no image files",
+        "x.png": "x.png is not a complete .npz file",
+        "x.safetensors": "truncated or not a safetensors file",
         "nowhere": "nowhere does not exist, nor is it a trained model's name",
         npz("float", images=images / 255): "array images is float64, not uint8: use levels",
+        npz("four", images=np.zeros((8, 4, 8, 8), np.uint8)): r"array images is \[8, 4, 8, 8\], not .* of 1 or 3",
+        npz("none", images=images[:0]): r"array images is \[0, 3, 8, 8\], not",
+        npz("flat", arr_0=np.arange(8).astype(np.uint8)): r"array arr_0 is \[8\], not",
         npz("named", faces=images): "has no array images or samples or arr_0 or test: give its",
         npz("large", images=blobs(8, 3, size=16)): r"sizes differ, \(16, 16\) of samples and \(8, 8\)",
     }.items():
         fails(says, "score", samples, folder)
     fails("good has 8 images, this comparison needs 9: give more, or", "score", folder, folder, "--count", 9)
     fails("--count 5: this comparison needs 6 images or more", "score", folder, folder, "--count", 5)
+    fails("blobs has 12 images, this", "score", vae_run.model, blobs_dir, "--count", 13)
     fails("unknown device 'gpu'", "score", vae_run.model, folder, "--device", "gpu")
 
 
@@ -187,6 +200,7 @@ def test_without_weights_one_line_says_what_makes_them(fails, monkeypatch, tmp_p
     Path("a").mkdir()
     says = r"is missing .* run `vaeglow run resources/weights/inception-2015-12-05.safetensors`$"
     fails(says, "score", "a", "a")
+    fails("^error: a ", "score", "a", "a", "--weights", inception_file)
     weights = tmp_path / "checkout" / images.WEIGHTS  # the checkout's own serve any folder
     weights.parent.mkdir(parents=True)
     shutil.copy(inception_file, weights)
@@ -219,14 +233,17 @@ def test_what_info_and_sample_refuse(fails, vae_run):
     fails("x.pt is not a trained model", "sample", "x.pt")
     fails("nowhere.safetensors is missing", "sample", "nowhere.safetensors")
     fails("temperature nan is not", "sample", vae_run.model, "--temperature", "nan")
+    fails("unknown device 'gpu'", "sample", vae_run.model, "--device", "gpu")
 
 
-def test_a_trained_model_by_its_name(run, fails):
+def test_a_trained_model_by_its_name(run, fails, features):
     path = released.shipped(released.read_list()["models"]["photos32/vaeglow"]["path"])
     for words in (("sample", "--grid"), ("info",), ("card",)):
         named = run(words[0], "photos32/vaeglow", *words[1:])
         assert named == run(words[0], path, *words[1:]) and "vaeglow.Model: preset demo" in "".join(named)
     fails(r"photo32/vaeglow does not exist, nor .* \(did you mean 'photos32/vaeglow'", "info", "photo32/vaeglow")
+    real = npz("r", images=vaeglow.load(path, "cpu").sample(8).numpy())
+    assert values(run("score", "photos32/vaeglow", real))["FID"] == "0.000"
 
 
 def test_the_list_of_trained_models(run):
@@ -240,8 +257,8 @@ def test_the_list_of_trained_models(run):
         assert lowest is None or f"  {lowest:.1f} (T=" in line
 
 
-def test_a_card_says_what_the_list_says(run):
-    name = "photos32/vaeglow"
+@pytest.mark.parametrize("name", released.read_list()["models"])
+def test_a_card_says_what_the_list_says(name, run):
     run("card", name, "--output", "README.md")
     _, head, text = Path("README.md").read_text().split("---\n", 2)
     entry = released.read_list()["models"][name]

@@ -13,7 +13,7 @@ SHAPE = (CHANNELS, SIZE, SIZE)
 BATCH = 100  # all samples are drawn in batches of so many
 
 
-@pytest.fixture(params=["vae", "vaeglow"])
+@pytest.fixture(params=["vae", "vaeglow", "vaeglow_beyond"])
 def model(request) -> vaeglow.Model:
     return vaeglow.load(request.getfixturevalue(f"{request.param}_run").model, device="cpu")
 
@@ -115,10 +115,12 @@ def test_what_is_refused(layered, images, vae_run, glow_run):
         r"latents must be finite numbers \[N, 4\]": lambda: vae.decode(torch.zeros(2, 5)),
         "latents must be finite": lambda: vae.decode(z + torch.nan),
         "latents must be": lambda: vae.decode("z"),
+        "must be finite numbers": lambda: vae.decode(z[:0]),
         "temperature -1 is not": lambda: vae.decode(z, -1),
         r"images must be finite numbers \[N, 3, 8, 8\]": lambda: layered.sharpen(images[:, :1] / 255),
         r"floats must lie in \[0, 1\]": lambda: layered.sharpen(images.float()),
         "must be uint8, not str": lambda: layered.sharpen("x.png"),
+        "temperature nan is not": lambda: layered.sharpen(images, float("nan")),
     }.items():
         with user_error(says):
             ask()

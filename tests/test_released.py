@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -168,11 +169,17 @@ def test_another_file_and_no_network(server, clone, monkeypatch):
     assert kept(clone) == []
 
 
-def test_a_cache_that_cannot_be_written(server, clone):
+def test_a_cache_that_cannot_be_written(server, clone, small_disk, monkeypatch):
     (clone.parent / "cache").write_text("a file")
     with user_error("cannot write .*a folder in this path is a file"):
         vaeglow.load(NAME)
+    disk = small_disk("1m")
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(disk))
+    with user_error("the file system is read-only"):
+        vaeglow.load(NAME)
     assert server.asked == []
+    assert not list(disk.iterdir())
 
 
 def test_names_and_paths_that_lead_nowhere(file, monkeypatch, tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from refusals import user_error
+from waiting import python
 
 from vaeglow import snakemake_errors
 from vaeglow.snakemake_errors import LOCKED, NOT_BUILT, STOPPED, LastLine, check_flags
@@ -41,6 +42,11 @@ def test_a_slip_in_makes_flags_is_one_line(words, says, tmp_path, monkeypatch):
     with user_error(re.escape(says)):
         check_flags(words.split())
     check_flags(["-n", "--config", "preset=cpu", "seeds=[0]", "--configfile", "there.yaml"])
+
+
+def test_make_asks_a_module_that_ends_with_the_line():
+    done = python("-m", "vaeglow.snakemake_errors", "-C", "x")
+    assert (done.returncode, done.stderr) == (2, "error: x after -C is not KEY=VALUE: targets come before -C\n")
 
 
 def said_by(capsys: pytest.CaptureFixture[str], *events: dict) -> str:

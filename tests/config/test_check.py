@@ -180,13 +180,17 @@ def test_every_key_of_every_kind_says_what_it_means(section):
 
 
 @pytest.mark.parametrize("overlay", sorted((ROOT / "study").glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_studys_overlay_is_legal(overlay):
+def test_a_studys_overlay_is_legal_and_its_images_suffice(overlay):
     text = text_of(overlay)
     if overlay.stem == "budget":  # beside the registration
         text = yaml.safe_dump(merge(yaml.safe_load(text_of("study/registered.yaml")), yaml.safe_load(text)))
     view = checked(text)[yaml.safe_load(text)["preset"]]
     assert view["seeds"] == ([3, 4, 5, 6, 7] if overlay.stem in ("registered", "budget") else [0, 1, 2])
     assert all(claim["run"] or claim["needs"] != view["preset"] for claim in plan.claims(view).values())
+    images = {"faces_jpeg": 2_000, "celeba64": 19_962, "cifar10_jpeg_fresh": 5_000, "faces_jpeg_fresh": 2_000}
+    for need in plan.all_needs(view):
+        if need["what"] == "metrics":
+            assert plan.protocol(view, need["protocol"])["images"] <= images.get(need["dataset"], 10_000)
 
 
 def test_the_readme_is_what_the_schema_says_of_every_section():

@@ -107,6 +107,16 @@ def test_a_child_follows_its_parent_in_every_layer(config):
         assert run(config, "grandchild")["network"]["fc_dim"] == expected
 
 
+def test_what_all_models_share_comes_after_a_childs_own_earlier_entry(config):
+    """A schedule of its own, the preset's rate: as `glow_paper_schedule` has them."""
+    own = {"schedule": {"halve_every": 3}, "learning_rate": 0.5, "warmup_epochs": 0}
+    lines = {"schedule": "linear", "learning_rate": 0.7, "warmup_epochs": 9, "epochs": 4}
+    config["models"]["child"] = {"like": "glow", "training": own}
+    config["presets"]["tiny"] = {"training": {"learning_rate": 0.25}, "models": {"glow": {"training": lines}}}
+    child, glow = (run(config, model)["training"].items() for model in ("child", "glow"))
+    assert child >= {**own, "learning_rate": 0.25, "epochs": 4}.items() and glow >= lines.items()
+
+
 def test_the_hash_depends_on_what_decides_numbers_only_and_resolving_leaves_the_config_alone(config):
     def digest(config: Json, seed: int = 0) -> str:
         return sha256_json(resolve(config, "tiny", "blobs", "vae", seed))

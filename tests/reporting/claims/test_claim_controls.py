@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from claims_tools import claim, ledger, write_world
+from fid_tools import network_of, opened
 from numpy import ndarray
+from run_tools import initialised
 from scipy.ndimage import gaussian_filter
 
 from benchmarks.work import photographs
 from vaeglow.evaluation.probes.interpolation import detail, distances
-from vaeglow.evaluation.probes.layer_action import probe_action
+from vaeglow.evaluation.probes.layer_action import draw, probe_action
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS
 
 COUNT = 60
@@ -36,6 +39,7 @@ VAE = rounded(gaussian_filter(REAL.astype(float), (0, 0, 1.2, 1.2)))
 WHITE = RANDOM.normal(size=REAL.shape)
 LAYERS = {  # what a layer makes of blurred images
     "the photographs": (REAL, HOLDS),
+    "white noise": (VAE + 8 * WHITE, FAILS),
     "fine noise": (VAE + 8 * (WHITE - gaussian_filter(WHITE, (0, 0, 1, 1))), FAILS),
     "coarse noise": (VAE + 30 * gaussian_filter(WHITE, (0, 0, 2, 2)), FAILS),
     "other photographs": (np.roll(REAL, 5, 0), FAILS),
@@ -53,6 +57,21 @@ def test_a_layer_that_restores_photographs_keeps_content_and_one_that_adds_noise
         "layer": np.stack([rounded(layer)] * 2, 1),
     }
     assert judged(tmp_path / "results", CONTENT, probe_action(draws, REAL, 256)) == verdict
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("trained", [True, False])
+@torch.no_grad()
+def test_a_layer_of_shuffled_weights_and_an_untrained_one_keep_nothing(trained, seed, vaeglow_run, tmp_path):
+    model = initialised("vaeglow")
+    if trained:
+        model = network_of(vaeglow_run)
+        for weights in model.layer.parameters():
+            shuffled = weights.flatten()[torch.randperm(weights.numel())]
+            weights.copy_(shuffled.view_as(weights))
+    draws, _ = draw(opened(model, None, "vae_glow", seed), 100, 2, 0.5)
+    action = probe_action(draws, draws["vae"], 256)
+    assert judged(tmp_path / "results", CONTENT, action) == FAILS
 
 
 def moving() -> ndarray:
@@ -73,6 +92,7 @@ PATHS = {
     "cross-fade": (between(WAY), FAILS),
     "faint cross-fade": (between(WAY, 128 + 0.8 * WHITE), FAILS),  # rounding adds no detail
     "jump": (between((WAY > 0.5).astype(float)), FAILS),
+    "unrelated images": (photographs(12 * STEPS, seed=2).reshape(12, STEPS, 3, 32, 32), FAILS),
 }
 
 

@@ -69,6 +69,8 @@ def test_three_seeds_are_judged_by_students_t_over_seeds_and_not_by_images():
     assert interval.how == "t over 3 seeds"
     assert given == HOLDS
     assert notes == []
+    scattered = [one_seed(effect, 1e-3) for effect in (0.1, 2.0, 0.4)]
+    assert verdict(scattered, training=True) == UNDECIDED  # though every seed alone is decided
 
 
 @pytest.mark.parametrize(
@@ -164,28 +166,49 @@ def between(x: ndarray, y: ndarray) -> ndarray:
     return kernel(torch.from_numpy(x), torch.from_numpy(y)).numpy()
 
 
+def expected_kernel(a: ndarray, b: ndarray) -> float:
+    """E (x.y / d + 1)^3 for x ~ N(a, I) and y ~ N(b, I), from the moments of x.y."""
+    d = len(a)
+    first = a @ b
+    squares = a @ a + b @ b
+    second = d + squares + first**2
+    third = first**3 + 3 * first * (squares + d + 2)
+    return 1 + 3 * first / d + 3 * second / d**2 + third / d**3
+
+
 def test_the_interval_of_a_kid_difference_covers(monkeypatch):
-    """Samples of two models against one reference, all Gaussian; the true difference is the mean of the estimates."""
+    """Samples of two models against one reference, all Gaussian; the true difference in closed form."""
     count = 30
+    repeats = 250
     monkeypatch.setattr(bootstrap, "DRAWS", 300)
     random = np.random.default_rng(5)
+    near, far, real = (np.full(4, shift) for shift in (0.5, 0.8, 0.1))
+
+    def true_kid(mean: ndarray) -> float:
+        """Without the term of the reference alone."""
+        return expected_kernel(mean, mean) - 2 * expected_kernel(mean, real)
 
     def kid(samples: ndarray, weights: ndarray, reference: ndarray, others: ndarray) -> ndarray:
-        """Without the term of the reference alone."""
         own = bootstrap.pair_mean(between(samples, samples), weights)
         return own - 2 * bootstrap.cross_mean(between(samples, reference), weights, others)
 
-    rows = []
-    for repeat in range(150):
-        x, y, z = (shift + random.normal(size=(count, 4)) for shift in (0.5, 0.8, 0.1))
+    truth = true_kid(far) - true_kid(near)
+    hits = 0
+    errors = []
+    bias = []
+    spread = []
+    for repeat in range(repeats):
+        x, y, z = (mean + random.normal(size=(count, 4)) for mean in (near, far, real))
         u, v, w = (bootstrap.resample(count, repeat, name) for name in ("near", "far", "real"))
         difference = kid(y, v, z, w) - kid(x, u, z, w)
-        ends = statistics.percentile_bounds(difference[1:], count, 0.025, 0.025)
-        rows.append([difference[0], *ends, difference[1:].mean(), difference[1:].std()])
-    estimates, lows, highs, means, spreads = np.array(rows).T
-    truth = estimates.mean()
-    assert 0.91 <= np.mean((lows <= truth) & (truth <= highs)) <= 0.99
-    assert abs(np.mean(means - estimates)) < 0.1 * spreads.mean()  # resampling does not move it
+        low, high = statistics.percentile_bounds(difference[1:], count, 0.025, 0.025)
+        hits += low <= truth <= high
+        errors.append(difference[0] - truth)
+        bias.append(difference[1:].mean() - difference[0])
+        spread.append(difference[1:].std())
+    assert 0.91 <= hits / repeats <= 0.99
+    assert abs(np.mean(errors)) < 4 * np.std(errors) / np.sqrt(repeats)  # unbiased
+    assert abs(np.mean(bias)) < 0.1 * np.mean(spread)  # and resampling does not move it
 
 
 def test_the_least_of_tied_effects_is_covered_from_both_sides():

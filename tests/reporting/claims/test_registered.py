@@ -193,3 +193,22 @@ def test_a_registration_that_is_edited_after_a_run_no_longer_has_it(registered):
     refused(registered, r"registered.yaml is not committed as it is")
     commit(folder)
     refused(registered, "which is not before it", at=after)
+
+
+def test_the_registered_overlay_has_the_settings_that_it_says_it_shares_with_preset_cpu():
+    overlay = yaml.safe_load((ROOT / "study/registered.yaml").read_text(encoding="utf-8"))
+    study = yaml.safe_load((ROOT / "study/cpu.yaml").read_text(encoding="utf-8"))
+    ours = merge(shipped_config(), overlay)
+    theirs = merge(shipped_config(), study)
+    for model, longer in {
+        "vae": "vae_longer",
+        "vae_small": "vae_small_longer",
+        "beyond": "beyond_longer",
+    }.items():
+        mine = resolve(ours, "registered", "cifar10_jpeg_fresh", model, 3)
+        cpu = resolve(theirs, "cpu", "cifar10_jpeg", model, 3)
+        assert {**mine["training"], "snapshots": []} == {**cpu["training"], "snapshots": []}
+        assert mine.get("network") == cpu.get("network")
+        assert mine.get("layer") == cpu.get("layer")
+        three = resolve(ours, "registered", "cifar10_jpeg_fresh", longer, 3)
+        assert three["training"] == {**mine["training"], "epochs": 3 * mine["training"]["epochs"]}
