@@ -91,6 +91,18 @@ def drawn(layer: np.ndarray, vae: np.ndarray, draws: int = 2) -> dict[str, np.nd
     }
 
 
+def test_a_layer_that_does_nothing_leaves_the_spectrum_as_it_is():
+    images = photographs(12)
+    measured = probe_action(drawn(images, images, 3), images, 256)
+    assert measured["pixel_distance"] == measured["draw_pixel_distance"] == 0
+    assert measured["between_pixel_distance"] > 1
+    assert measured["content_kept"] == 1
+    assert measured["similarity"] == measured["similarity_noise"] == measured["similarity_other"] == approx(1)
+    assert max(measured["spectrum_error"].values()) < 1e-9
+    assert list(measured["sharpness"].values()) == approx([measured["sharpness"]["data"]] * 5)
+    assert measured["images"] == measured["data_images"] == 12
+
+
 def test_a_layer_that_sharpens_brings_the_spectrum_to_the_datas():
     real = photographs(12, seed=1)
     blurred = gaussian_filter(real, (0, 0, 1.5, 1.5))
