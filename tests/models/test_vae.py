@@ -113,6 +113,7 @@ def test_every_noise_starts_alike(architecture, channels, size, noise):
     vae = sized(architecture, noise, channels, size)
     mean, log_scale = vae.decode(torch.randn(64, 5, generator=seeded(0)))
     assert mean.shape == log_scale.shape == (64, channels, size, size)
+    assert 0 < mean.min() <= mean.max() < 1
     assert_close(log_scale, torch.full_like(log_scale, math.log(0.15)), atol=0.01, rtol=0)  # soft floor
     loss, _ = vae.loss(photo_like(4, channels, size), seeded(1))
     loss.backward()
