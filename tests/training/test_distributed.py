@@ -14,8 +14,10 @@ from torch import nn
 from torch.testing import assert_close
 from waiting import LIMIT, ROOT, call, said, state_of, until
 
+from vaeglow.data.loader import dequantise, step_generator
 from vaeglow.distributed import Group, SharedBatchNorm, process_group, share_batch_norms
 from vaeglow.models.base import build
+from vaeglow.noise import normal_like
 from vaeglow.training.progress import TERMINAL
 from vaeglow.training.step import TrainingStep
 
@@ -28,6 +30,22 @@ def pair(folder: Path, model: str, data: Path, base: Run | None = None, **traini
     run = Run(folder, resolved(model, devices=2, **training), data, base)
     run.said = said(call(run.command()))
     return run
+
+
+def test_noise_of_parts_is_the_noise_of_the_batch():
+    """Dequantisation and latents of one process with 6 images are those of three with 2 each, put together."""
+    images = torch.randint(0, 256, (6, 3, 4, 4), generator=seeded()).to(torch.uint8)
+
+    def noise(rank: int, ranks: int) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = step_generator(0, 1, 2)
+        part = images.chunk(ranks)[rank]
+        generator.rank = rank
+        generator.ranks = ranks
+        return dequantise(part, 256, generator), normal_like(torch.empty(len(part), 5), generator)
+
+    parts = [noise(rank, 3) for rank in range(3)]
+    for whole, *several in zip(noise(0, 1), *parts, strict=True):
+        assert torch.equal(whole, torch.cat(several))
 
 
 @pytest.mark.parametrize("shape", [(8, 5), (8, 5, 3, 3)])
