@@ -70,6 +70,7 @@ CHANGED = [  # a member, another content of it or None where it is left out
     ("../out.txt", b"", "../out.txt would lie outside the folder"),
     ("/out.txt", b"", "/out.txt would lie outside the folder"),
     ("README.md", None, "is not complete, or not made by"),
+    (archive.SUMS, None, "is not complete, or not made by"),
     (archive.SUMS, b"\xff", "is not complete, or not made by"),
 ]
 

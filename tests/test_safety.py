@@ -311,7 +311,8 @@ def test_sources_outside_are_said(tmp_path):
     other = tmp_path / "an other"
     (home / "mine").mkdir(parents=True)
     other.mkdir()
-    faces = {"local": None, "sources": ["mine", str(other), str(tmp_path / "absent"), "https://example.org/a.zip"]}
+    sources = ["mine", str(other), other.as_uri(), str(tmp_path / "absent"), "https://example.org/a.zip"]
+    faces = {"local": None, "sources": sources}
     expected = f"note: datasets.faces.sources is outside this folder: {str(other)!r} is read"
-    assert outside({"evaluation": {}, "datasets": {"faces": faces}}, home) == [expected]
+    assert outside({"evaluation": {}, "datasets": {"faces": faces}}, home) == [expected] * 2
     assert outside({"evaluation": {}, "datasets": {"faces": faces | {"local": "mine"}}}, home) == []

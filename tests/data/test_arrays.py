@@ -150,3 +150,7 @@ def test_the_step_writes_numbers_and_page(folder, tmp_path, capsys):
     assert "1 are in train, too" in printed
     assert json.loads(numbers.read_text())["splits"] == inspect(folder)["splits"]
     assert np.asarray(Image.open(page).convert("RGB")).std() > 5
+    np.save(folder / "test.npy", np.load(folder / "test.npy")[::-1])
+    with user_error(r"test\.npy has changed"):
+        run_step("inspect_data", data_dir=folder, output=[tmp_path / "other.json", tmp_path / "other.png"])
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "out"}

@@ -130,6 +130,29 @@ def test_splits_come_from_disjoint_regions(crops, name):
     assert seen.sum(0).max() == 1
 
 
+def test_first_and_evenly_spaced_images_are_a_fair_subset(crops):
+    names = PHOTOS["pictures"]
+    firsts = [("train", 10), ("train", 237)]
+    firsts += [(split, PHOTOS[f"{split}_images"]) for split in SPLITS]
+    for split, count in firsts:
+        first = [crop.picture for crop in crops[split][:count]]
+        shares = [first.count(name) for name in names]
+        assert sum(shares) == count
+        assert max(shares) - min(shares) <= 1
+    spaced = {crop.picture for crop in crops["train"][:: len(names)]}  # turns in a fixed order: one picture only
+    assert len(spaced) >= 0.8 * len(names)
+
+
+def test_grid_shares_blocks_and_drops_sides_too_large():
+    grid = photos.make_grid("any", (300, 200), [32, 64, 128], seed=3)
+    assert grid.sides == (32, 64)
+    assert min(grid.width, grid.height) >= 64
+    train, val, test = (grid.blocks[split] for split in SPLITS)
+    assert sorted([*train, *val, *test]) == list(range(grid.columns * grid.rows))
+    assert len(train) > len(test) > 0
+    assert len(val) > 0
+
+
 @pytest.mark.parametrize("sides, says", [([16, 32], "32 .* or more"), ([900], "too small for crops of 900")])
 def test_photos_settings_that_cannot_be_met(sides, says):
     with user_error(says):

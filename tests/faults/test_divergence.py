@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from faults_tools import die, fork
-from run_tools import Run, assert_equal_runs, interrupt, resolved, trainer
+from run_tools import Run, assert_equal_runs, identity, interrupt, resolved, states, trainer
 
 from vaeglow.files import read_csv
 from vaeglow.training.checkpoint import Checkpoints, Position
@@ -137,6 +137,19 @@ def test_killed_inside_a_rollback(where, whole, run, blowing):
     assert_equal_runs(run.train(), whole)
 
 
+@pytest.mark.faults
+def test_the_newest_checkpoint_of_a_rollback_damaged(whole, run, blowing):
+    blowing()
+    newest, before, good = states(interrupt(run, 26))  # one step after the rollback
+    names = ["001-0000000017", "001-0000000016", "000-0000000016"]
+    assert [path.stem[17:] for path in (newest, before, good)] == names
+    newest.write_bytes(newest.read_bytes()[:1000])
+    _, position = Checkpoints(run.state, identity(run)).load()
+    assert position.step == 0
+    before.write_bytes(before.read_bytes()[:1000])  # what is left is the state gone back to: it comes by there again
+    assert_equal_runs(run.train(), whole)
+
+
 @pytest.mark.faults("loss NaN at every rate: stopped, history kept")
 def test_after_the_last_rollback_it_stops_and_keeps_the_history(run, blowing):
     blowing(rate=0.0)
@@ -177,6 +190,7 @@ def test_no_bad_streak_becomes_a_good_state(run, blowing, monkeypatch):
 
     def save(self, steps, position, tensors):
         plain(self, steps, position, tensors)
+        assert all(self.path(*name).exists() for name in position.good)
         kept.extend(good_steps for _, good_steps in position.good[-1:])
 
     monkeypatch.setattr(Checkpoints, "save", save)

@@ -42,18 +42,25 @@ def without_locks(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(filelock.FileLock, "_acquire", acquire)
 
 
-@pytest.mark.faults("a second trainer on the same run", "lock of a dead process, this host")
-def test_a_second_trainer_is_refused_at_once_and_the_lock_of_a_killed_one_free(run, long_run):
+@pytest.mark.faults("a second trainer on the same run")
+def test_a_second_trainer_is_refused_at_once(run, long_run):
     first = fork(run, 0, hold, 1).held()
     with user_error(f"is in use by another training process .process {first.process.pid} of .*wait for it, or stop it"):
         run.train()
+    first.go_on().ended()
+    assert same_tensors(run.weights(), long_run.weights())
+    assert run.rows() == long_run.rows()
+    assert not (run.state / "lease").exists()
+
+
+@pytest.mark.faults("lock of a dead process, this host")
+def test_the_lock_of_a_killed_process_is_free_at_once(run):
+    first = fork(run, 0, hold, 1).held()
     first.kill()
     assert holder(run.state) == first.process.pid
     output = fork(run).ended()
     assert f"the last trainer (process {first.process.pid} of " in output
     assert "waiting for a sign of life" not in output
-    assert same_tensors(run.weights(), long_run.weights())
-    assert not (run.state / "lease").exists()
 
 
 @pytest.mark.faults("lock of a dead process, another host")

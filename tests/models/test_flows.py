@@ -52,20 +52,23 @@ def test_round_trip_and_log_det(name):
     assert_close(log_det.expand(3), torch.stack(expected))
 
 
-@pytest.mark.parametrize("kind", ["affine", "bounded"])
-def test_an_affine_coupling_by_hand(kind):
-    """(x2 + shift) s; s: sigmoid(raw + 2), or sigmoid(4 tanh(raw / 4) + 2) / sigmoid(2)."""
+@pytest.mark.parametrize("kind", ["additive", "affine", "bounded"])
+def test_a_coupling_by_hand(kind):
+    """x2 + net(x1) or (x2 + shift) s; s: sigmoid(raw + 2), or sigmoid(4 tanh(raw / 4) + 2) / sigmoid(2)."""
     coupling = randomise(Coupling(3, 8, kind))
     x = torch.randn(2, 3, 4, 4, generator=seeded())
     kept, changed = x.split([1, 2], 1)
-    shift, raw = coupling.net(kept).chunk(2, 1)
-    scale = torch.sigmoid(raw + 2)
+    shift = coupling.net(kept)
+    scale = torch.ones_like(changed)
+    if kind != "additive":
+        shift, raw = shift.chunk(2, 1)
+        scale = torch.sigmoid(raw + 2)
     if kind == "bounded":
         bounded = 4 * torch.tanh(raw / 4)
         scale = torch.sigmoid(bounded + 2) * (1 + math.exp(-2))
     y, log_det = coupling(x)
     assert_close(y, torch.cat([kept, (changed + shift) * scale], 1))
-    assert_close(log_det, scale.log().sum((1, 2, 3)))
+    assert_close(log_det.expand(2), scale.log().sum((1, 2, 3)))
 
 
 @pytest.mark.parametrize("options", [PAPER, {"affine_steps": 2, "scales": 2}], ids=["paper", "beyond"])

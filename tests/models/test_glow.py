@@ -88,7 +88,10 @@ def test_initialisation_standardises_every_step(coupling):
 def test_temperature_multiplies_every_noise(coupling):
     """Of the split levels too; temperature 0 is one image."""
     glow = moved_glow(coupling, 3, 8, 0.02)
-    whole = flat_encoding(glow, glow.sample(4, 1.0, seeded(3)))
+    drawn = glow.sample(4, 1.0, seeded(3))
+    for noise in glow.encode(drawn):
+        assert 0.7 < noise.std() < 1.3
+    whole = flat_encoding(glow, drawn)
     half = flat_encoding(glow, glow.sample(4, 0.5, seeded(3)))
     assert_close(half, 0.5 * whole, atol=1e-3, rtol=1e-3)
     cold = glow.sample(3, 0.0, seeded(1))

@@ -14,8 +14,10 @@ from torch import nn
 from torch.testing import assert_close
 from waiting import LIMIT, ROOT, call, said, state_of, until
 
-from vaeglow.distributed import Group, process_group, share_batch_norms
+from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.distributed import Group, SharedBatchNorm, process_group, share_batch_norms
 from vaeglow.models.base import build
+from vaeglow.noise import normal_like
 from vaeglow.training.progress import TERMINAL
 from vaeglow.training.step import TrainingStep
 
@@ -30,15 +32,44 @@ def pair(folder: Path, model: str, data: Path, base: Run | None = None, **traini
     return run
 
 
-def test_shared_batch_norm_of_one_process_is_batch_norm_in_bf16_too(monkeypatch):
-    """Running statistics are float32 whatever comes and goes."""
+def test_noise_of_parts_is_the_noise_of_the_batch():
+    """Dequantisation and latents of one process with 6 images are those of three with 2 each, put together."""
+    images = torch.randint(0, 256, (6, 3, 4, 4), generator=seeded()).to(torch.uint8)
+
+    def noise(rank: int, ranks: int) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = step_generator(0, 1, 2)
+        part = images.chunk(ranks)[rank]
+        generator.rank = rank
+        generator.ranks = ranks
+        return dequantise(part, 256, generator), normal_like(torch.empty(len(part), 5), generator)
+
+    parts = [noise(rank, 3) for rank in range(3)]
+    for whole, *several in zip(noise(0, 1), *parts, strict=True):
+        assert torch.equal(whole, torch.cat(several))
+
+
+@pytest.mark.parametrize("shape", [(8, 5), (8, 5, 3, 3)])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_shared_batch_norm_of_one_process_is_batch_norm(bf16, shape, monkeypatch):
+    """Outputs, gradients and running statistics, which are float32 whatever comes and goes."""
     monkeypatch.setattr("torch.distributed.all_reduce", lambda value: None)
-    plain, shared = (nn.BatchNorm2d(5, 1e-3, 0.1) for _ in range(2))
+    kind = nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d
+    plain, shared = (nn.Sequential(kind(5, 1e-3, 0.1)) for _ in range(2))
     share_batch_norms(shared, 1)
-    x = torch.randn(8, 5, 3, 3, generator=seeded()) * 3 + 1
-    for images in (x, x.bfloat16()):
-        assert_close(shared(images), plain(images), rtol=0.02, atol=0.1)
-        assert_close(dict(shared.state_dict()), dict(plain.state_dict()))
+    assert isinstance(shared[0], SharedBatchNorm)
+    x = torch.randn(shape, generator=seeded()) * 3 + 1
+    close = {}
+    if bf16:
+        x = x.bfloat16()
+        close = {"rtol": 0.02, "atol": 0.1}
+    passed = []
+    for norm in (plain, shared):
+        inputs = x.clone().requires_grad_()
+        output = norm(inputs)
+        output.float().pow(3).sum().backward()
+        passed.append([output, norm[0].weight.grad, x if bf16 else inputs.grad, norm.eval()(x)])
+    assert_close(*passed, **close)
+    assert_close(dict(plain.state_dict()), dict(shared.state_dict()))
 
 
 def compared(run: Run) -> dict[str, torch.Tensor]:

@@ -1,6 +1,7 @@
 """Section 3.4's other ways to train: jointly from the start, jointly after the two phases, with less of the KL."""
 
 import copy
+import re
 from argparse import Namespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import yaml
 from models_tools import gradients, photo_like, randomise, run_config
 from refusals import user_error
 from run_tools import CONFIG, Run, resolved, same_tensors
+from test_workflow import workflow
 from torch.testing import assert_close
 
 from vaeglow.config import merge, resolve
@@ -100,3 +102,17 @@ def test_joint_training_depends_on_its_vaes_architecture_alone():
     assert resolve(trained, "tiny", "blobs", "vaeglow_joint", 0) == joint
     wider = merge(CONFIG, {"models": {"vae": {"network": {"base_dim": 9}}}})
     assert resolve(wider, "tiny", "blobs", "vaeglow_joint", 0) != joint
+
+
+def test_joint_training_waits_for_no_vae_and_finetuning_for_both_phases(tmp_path):
+    models = ("vaeglow_joint", "vaeglow_joint_finetune")
+    plan = workflow("-n", *(f"results/demo/photos32/{name}/seed0/history.csv" for name in models), cwd=tmp_path)
+    waits = {}
+    for inputs, model in re.findall(r"^rule train_.*\n    input: (.*)\n    output: .*/(\w+)/seed0/model", plan, re.M):
+        waits[model] = re.findall(r"(\w+)/seed0/model", inputs)
+    assert waits == {
+        "vae": [],
+        "vaeglow_joint": [],
+        "vaeglow": ["vae"],
+        "vaeglow_joint_finetune": ["vaeglow"],
+    }

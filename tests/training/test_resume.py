@@ -75,8 +75,20 @@ def test_a_fraction_is_rounded_up_to_a_step_as_it_is_written(fraction, epochs, s
     assert snapshot_steps([fraction], epochs * steps) == {fraction: expected}
 
 
-def test_a_snapshot_is_the_run_stopped_at_its_step(vae_run, tmp_path):
-    whole = Run(tmp_path / "whole", resolved("vae", snapshots=AT), vae_run.data).train()
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, blobs_dir) -> Run:
+    return Run(tmp_path_factory.mktemp("whole"), resolved("vae", snapshots=AT), blobs_dir).train()
+
+
+def test_a_snapshot_beyond_the_state_is_made_again(whole, tmp_path):
+    """Stopped right after a step, then the checkpoint of it is lost: the run resumes one step earlier."""
+    run = interrupt(Run(tmp_path / "run", whole.config, whole.data), 5)
+    states(run)[0].unlink()
+    assert run.saved_step() == 4
+    assert_equal_runs(run.train(), whole)
+
+
+def test_a_snapshot_is_the_run_stopped_at_its_step(whole, vae_run, tmp_path):
     run = Run(tmp_path / "run", whole.config, whole.data)
     kept = whole.kept()
     assert list(kept) == [3, 4, 5]

@@ -19,7 +19,7 @@ from vaeglow.models.base import build
 from vaeglow.models.bounds import quantise
 from vaeglow.models.glow_layer import GlowLayer
 from vaeglow.models.glow_steps import CHECKPOINT_EVERY
-from vaeglow.models.network import networks
+from vaeglow.models.network import full_precision, networks
 from vaeglow.training.checkpoint import Position
 from vaeglow.training.optimise import compiles, recompute_activations
 from vaeglow.training.timing import draw
@@ -64,6 +64,26 @@ def test_the_same_on_a_gpu(model, compiled, precision):
     bound = FLOAT32 if precision == "float32" else BOUNDS["bf16"]
     assert difference(run, trained(model, "cuda")) < bound
     assert (run.compile_seconds > 0) == compiled
+
+
+def test_bf16_is_inside_the_networks_only():
+    """A flow of bf16 networks maps float32 to float32; exact: its log-determinant, and its inverse where asked for."""
+    layer = randomise(GlowLayer(3, 4, 16, 2, **PAPER))
+    y = photo_like(4, 3, 8)
+    plain, log_det = layer(y)
+    seen = []
+    for network in networks(layer):
+        network.last.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+        network.precision = "bf16"
+    half, same_log_det = layer(y)
+    assert set(seen) == {torch.bfloat16}
+    assert half.dtype == torch.float32
+    assert torch.equal(log_det, same_log_det)
+    assert 1e-6 < (half - plain).abs().max() < 0.02
+    seen.clear()
+    with full_precision(layer):
+        assert (layer.inverse(plain) - y).abs().max() < 1e-4
+    assert set(seen) == {torch.float32}
 
 
 @pytest.mark.parametrize("model", KINDS)
