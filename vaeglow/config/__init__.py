@@ -35,10 +35,19 @@ def merge(*layers: Config) -> Facts:
     """A deep copy of the first with the others on top, in order: mappings merge key by key, all else is replaced."""
     merged: Facts = {}
     for layer in layers:
-        for key, value in layer.items():
-            both = isinstance(merged.get(key), Mapping) and isinstance(value, Mapping)
-            merged[key] = merge(merged[key], value) if both else deepcopy(value)
+        add_layer(merged, layer)
     return merged
+
+
+def add_layer(merged: Facts, layer: Config) -> None:
+    """Put a deep copy of a layer on top of what is merged so far, in place: Snakemake's start is mostly this."""
+    for key, value in layer.items():
+        if isinstance(value, Mapping):
+            if not isinstance(merged.get(key), dict):
+                merged[key] = {}
+            add_layer(merged[key], value)
+        else:
+            merged[key] = deepcopy(value) if isinstance(value, list) else value
 
 
 def config_file(shipped: Callable[[str], AnyPath], whole: bool, name: str) -> AnyPath:
