@@ -39,7 +39,9 @@ def dequantised_batches(
     The noise depends on `batch_size`, `seed` and `epoch`, a name below 0.
     """
     for index, start in enumerate(counted(range(0, len(images), batch_size), "likelihoods")):
-        x = torch.from_numpy(np.array(images[start : start + batch_size])).to(device)
+        part = images[start : start + batch_size]
+        x = part if isinstance(part, Tensor) else torch.from_numpy(np.array(part))
+        x = x.to(device)
         generator = step_generator(seed, epoch, index, device)
         yield x, dequantise(x, model.levels, generator), generator
 
