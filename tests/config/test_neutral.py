@@ -18,7 +18,8 @@ from vaeglow.paths import identity
 from vaeglow.training.keys import TRAINING
 from vaeglow.training.reference import settings
 
-STUDY = merge(shipped_config(), yaml.safe_load(text_of("study/cpu.yaml")))
+REGISTERED = merge(shipped_config(), yaml.safe_load(text_of("study/registered.yaml")))
+STUDY = merge(shipped_config(), yaml.safe_load(text_of("study/cpu.yaml")))  # with preset paper
 KEPT = sorted((ROOT / "study/runs").rglob("config.json"))[1:]  # the first is the whole config
 
 
@@ -40,7 +41,8 @@ def added(monkeypatch) -> Iterator[None]:
 def resolved(kept: Path, **overrides: dict) -> dict:
     """The config of a kept run, as it is resolved today."""
     run = read_json(kept)
-    return resolve(merge(STUDY, {"overrides": overrides}), **identity(run))
+    study = REGISTERED if run["preset"] == "registered" else STUDY
+    return resolve(merge(study, {"overrides": overrides}), **identity(run))
 
 
 def with_both(heads: int, averaged: int) -> dict:
