@@ -4,13 +4,13 @@
 """
 
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from filecmp import cmpfiles
 from pathlib import Path
 from shutil import copyfile, rmtree
 from time import time_ns
 
-from vaeglow.config.origins import flat
 from vaeglow.data.arrays import INFO_FILE, read_info
 from vaeglow.errors import UserError
 from vaeglow.files import Config, atomic_path, read_json, sha256_file, sha256_json
@@ -54,26 +54,31 @@ def check(kept: Path, study: Study) -> None:
     for name in finished(kept, study):
         old = read_json(kept / name / "config.json")
         new = read_json(RESULTS / name / "config.json")
+        old["data_sha256"] = new["data_sha256"] = read_result(kept / name / "training.json").value("data_sha256")
         folder = DATA / new["dataset"]
         if (folder / INFO_FILE).is_file():
-            old["data_sha256"] = read_result(kept / name / "training.json").value("data_sha256")
             new["data_sha256"] = sha256_json(read_info(folder)["sha256"])
-        there = flat(old)
-        here = flat(new)
-        for key in {**there, **here}:
-            if there.get(key) != here.get(key):
-                raise UserError(
-                    f"{kept / name}: {key} is {there.get(key)!r} there, {here.get(key)!r} here: delete that folder, or "
-                    "name another (--kept)"
-                )
+        difference = differing(old, new)
+        if difference:
+            raise UserError(f"{kept / name}: {difference}: delete that folder, or name another (--kept)")
+
+
+def differing(old: Config, new: Config) -> str:
+    """The first key whose values differ, with both of them; empty where there is none."""
+    for key in {**old, **new}:
+        values = [old.get(key), new.get(key)]
+        if values[0] != values[1]:
+            nested = all(isinstance(value, Mapping) for value in values)
+            return f"{key}.{differing(*values)}" if nested else "{} is {!r} there, {!r} here".format(key, *values)
+    return ""
 
 
 def took(result: Result) -> float:
     """Seconds in which a result was made; of a run those of its training, over all attempts."""
     if "train_seconds_by_phase" in result.content:
         return result.value("train_seconds_by_phase")[-1]
-    made = result.value("provenance")
-    return (datetime.fromisoformat(made["finished"]) - datetime.fromisoformat(made["started"])).total_seconds()
+    times = [datetime.fromisoformat(result.value("provenance", key)) for key in ("started", "finished")]
+    return (times[1] - times[0]).total_seconds()
 
 
 def copy(names: list[str], source: Path, target: Path) -> int:
