@@ -252,7 +252,7 @@ def test_the_list_of_trained_models(run):
     for name, entry in released.read_list()["models"].items():
         (line,) = (line for line in lines if line.startswith(f"{name} "))
         bits = entry["likelihood"]
-        assert f"{bits['bits_per_dim']:.3f} (1,000 {bits['split']})" in line and line.endswith("MIT")
+        assert f"{bits['bits_per_dim']:.3f} ({bits['images']:,} {bits['split']})" in line and line.endswith("MIT")
         lowest = min([row["fid"] for row in entry["quality"]], default=None)
         assert lowest is None or f"  {lowest:.1f} (T=" in line
 
