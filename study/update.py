@@ -1,6 +1,7 @@
-"""Write docs/measured*.md from a study's results, and copy what they show to docs/measured/: no number is typed.
+"""Write a study's pages from its results, and copy what they show to a folder beside them: no number is typed.
 
-    python -m study.update cpu
+    python -m study.update cpu           # docs/measured*.md, docs/measured/
+    python -m study.update registered    # docs/registered-results.md, docs/registered/
 
 takes a preset's results after `make study`. It also writes the preset's file in config/reference/, by which trainings
 are checked. No picture that shows a real face, or was made of one, is copied.
@@ -32,7 +33,7 @@ from vaeglow.study import DATA, RESULTS, took
 
 DOCS = Path(__file__).parents[1] / "docs"
 OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real images, or what a model makes of one
-MOST = 10 * 2**20  # bytes in docs/measured
+MOST = 10 * 2**20  # bytes in a folder
 DECIDE = re.compile(r"((?:About|More than) [\d,]+) seeds that spread")  # in a claim's note
 # The tables of the first page; then by page its title and tables, the last with the rest.
 MAIN = ("table1", "table2", "table2_baselines", "table3")
@@ -83,6 +84,20 @@ RULE = """
 These verdicts are about the runs of [measured.md](measured.md). [claims.md](measured/claims.md) has the rule, and
 a note on each claim.
 """
+REGISTERED = """# Registered results
+
+[Claims and rule](registered.md) were fixed before any model met the test images. The primary claims:
+
+{answer}
+
+A claim before its last seed has no verdict; one whose runs are missing counts as p = 1.
+"""
+REGISTERED_RUN = """## What was run
+
+`make study PRESET=registered` measured these results, from the commits below, with [this
+registration](../study/registered.yaml); [finished.yaml](../study/finished.yaml) says what is finished, and has the
+commands that wrote this page. The files of the runs are in [study/runs/registered/](../study/runs/registered/).
+"""
 
 
 def datasets(study: Mapping[str, Any]) -> Iterator[str]:
@@ -125,7 +140,7 @@ def shows_real_images(dataset: str | None, spec: Mapping[str, Any]) -> bool:
     return any("data" in row or spec["kind"] in OF_REAL for row in rows)
 
 
-def tables(root: Path) -> tuple[dict[str, str], str]:
+def tables(root: Path, folder: Path) -> tuple[dict[str, str], str]:
     """The Markdown of each table by its name, and the notes that several share."""
     texts = {path.stem: path.read_text("utf-8") for path in sorted(root.glob("tables/*.md"))}
     notes = Counter(line for text in texts.values() for line in text.splitlines() if line.startswith("- "))
@@ -134,7 +149,7 @@ def tables(root: Path) -> tuple[dict[str, str], str]:
     for name, text in texts.items():
         lines = [line for line in text.splitlines() if line not in shared and not line.startswith(ELSEWHERE)]
         table = beside_seconds("##" + "\n".join(lines).rstrip())
-        links = f"[{name}.csv](measured/{name}.csv), [all columns](measured/{name}.full.csv)"
+        links = f"[{name}.csv]({folder.name}/{name}.csv), [all columns]({folder.name}/{name}.full.csv)"
         seeds = listed(row["seeds"] for row in read_csv(root / f"tables/{name}.full.csv") if row.get("seeds"))
         if seeds:  # none: nothing is trained for times
             links += f", seeds {seeds}"
@@ -159,11 +174,11 @@ def figures(study: Mapping[str, Any], root: Path, folder: Path) -> Iterator[str]
                 text.add_text(FIGURE_KEY, evidence)
                 image.convert("RGB").quantize(256).save(folder / figure.name, optimize=True, pnginfo=text)
             said = f"**{spec['title']}.** {spec['caption']} Seed {listed(SEED.findall(evidence))}."
-            yield f"{said}\n\n![{spec['title']}](measured/{figure.name})\n"
+            yield f"{said}\n\n![{spec['title']}]({folder.name}/{figure.name})\n"
 
 
-def ledger(root: Path) -> str:
-    """The counts of the verdicts, the table without `HIDDEN` columns, then what the verdicts rest on."""
+def ledger(root: Path) -> tuple[str, str, str]:
+    """The counts of the verdicts, the table without `HIDDEN` columns, and what the verdicts rest on."""
     text = (root / "claims.md").read_text(encoding="utf-8")
     text = text.partition("\n## The rule")[0].partition("\n")[2].strip()
     head = text.partition("\n|")[0].rstrip()
@@ -172,6 +187,11 @@ def ledger(root: Path) -> str:
     rows = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("|")]
     shown = [index for index, heading in enumerate(rows[0]) if heading.strip() not in HIDDEN]
     table = "\n".join("|".join(row[index] for index in shown) for row in rows)
+    return counts, table, basis.strip()
+
+
+def power(root: Path) -> str:
+    """How many seeds would decide the claims that are undecided; empty where none is."""
     seeds = []
     for row in read_csv(root / "claims.csv"):
         decide = DECIDE.match(row["note"])
@@ -179,16 +199,13 @@ def ledger(root: Path) -> str:
             seeds.append(f"`{row['claim']}` {decide[1].lower()}")
     named = ", ".join(seeds)
     decided = f"Seeds that would decide what is undecided with 80% power, if they spread like these: {named}.\n"
-    return "\n".join([counts, "", table, RULE, basis.strip(), "", decided if seeds else ""])
+    return decided if seeds else ""
 
 
-def pages(study: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """The text of each page by its file; what they show is copied to `folder`."""
+def measured(study: Mapping[str, Any], root: Path, folder: Path) -> dict[str, str]:
+    """The text of each page of an exploratory study by its file; its pictures are copied to `folder`."""
     preset = study["preset"]
-    root = RESULTS / preset
-    for path in [*root.glob("tables/*.csv"), *(root / name for name in ("claims.csv", "claims.full.csv", "claims.md"))]:
-        shutil.copy(path, folder)
-    texts, notes = tables(root)
+    texts, notes = tables(root, folder)
     answer = claims_text(root / "claims.csv", HEADLINES).partition("\n\n")[0].replace("\n-", "\n\n-", 1)
     parts = [HEAD.format(answer=answer), "## Tables\n"]
     parts += [texts.pop(name) for name in MAIN if name in texts]
@@ -198,32 +215,54 @@ def pages(study: Mapping[str, Any], folder: Path) -> dict[str, str]:
     for page, (title, names) in PAGES.items():
         shown = [texts.pop(name) for name in names or list(texts) if name in texts]
         more[f"measured-{page}.md"] = "\n".join([MORE.format(what=title), *shown])
+    counts, table, basis = ledger(root)
     return {
         "measured.md": "\n".join(parts),
         **more,
         "measured-figures.md": "\n".join([FIGURES, *figures(study, root, folder)]),
-        "measured-claims.md": CLAIMS + ledger(root) + "\n",
+        "measured-claims.md": "\n".join([CLAIMS + counts, "", table, RULE, basis, "", power(root)]) + "\n",
     }
+
+
+def registered(study: Mapping[str, Any], root: Path, folder: Path) -> dict[str, str]:
+    """The page of a registered study by its file: verdicts, tables, pictures; these are copied to `folder`."""
+    texts, notes = tables(root, folder)
+    answer = []
+    for row in read_csv(root / "claims.full.csv"):
+        if row["family"] == "primary":
+            effect = f" ({row['effect']} {row['unit']})" if row["effect"] else ""
+            answer.append(f"- **{row['verdict']}**: {row['statement']}{effect}")
+    parts = [REGISTERED.format(answer="\n".join(answer)), "## Tables\n", *texts.values(), f"{notes}\n"]
+    parts += [*figures(study, root, folder), "## Claim by claim\n", ledger(root)[1]]
+    parts += [f"\n[All columns]({folder.name}/claims.full.csv), [the rule and notes]({folder.name}/claims.md).\n"]
+    parts += [REGISTERED_RUN, *("\n".join(lines) + "\n" for lines in (datasets(study), trainings(study)))]
+    return {"registered-results.md": "\n".join(parts)}
 
 
 def main(preset: str, docs: Path = DOCS) -> None:
     """Write all of it, of one preset."""
-    folder = docs / "measured"
-    study = read_json(RESULTS / preset / "study.json")
-    if not [*RESULTS.glob(f"{preset}/tables/*.md")]:
-        raise UserError(f"no tables in {RESULTS / preset}: finish `make study PRESET={preset}` first")
+    root = RESULTS / preset
+    study = {**read_json(root / "study.json"), "preset": preset}
+    if not [*root.glob("tables/*.md")]:
+        raise UserError(f"no tables in {root}: finish `make study PRESET={preset}` first")
+    overlay = docs.parent / f"study/{preset}.yaml"
+    settings = yaml.safe_load(overlay.read_text("utf-8"))
+    write = registered if "registration" in settings else measured
+    folder = docs / write.__name__
     folder.mkdir(parents=True, exist_ok=True)
     for old in [*folder.glob("*.csv"), *folder.glob("*.png")]:
         old.unlink()
-    reference.write(preset, [RESULTS], docs.parent / "config/reference")
-    shutil.copy(docs.parent / f"study/{preset}.yaml", folder / "overlay.yaml")
-    for name, text in pages({**study, "preset": preset}, folder).items():
+    for path in [*root.glob("tables/*.csv"), *root.glob("claims*.csv"), root / "claims.md"]:
+        shutil.copy(path, folder)
+    for name, text in write(study, root, folder).items():
         (docs / name).write_text(text, encoding="utf-8")
-    config = merge(read_config(Path("config").joinpath), yaml.safe_load((folder / "overlay.yaml").read_text("utf-8")))
-    write_json(docs.parent / "study/runs/config.json", config)  # with these `make figures FROM=study/runs` draws again
-    for dataset in {run.split("/")[1] for run in study["runs"]}:
-        name = f"{dataset}/{INFO_FILE}"
-        write_text(docs.parent / "study/runs/resources/data" / name, (DATA / name).read_text("utf-8"))
+    reference.write(preset, [RESULTS], docs.parent / "config/reference")
+    if write is measured:  # with these `make figures FROM=study/runs` draws again
+        shutil.copy(overlay, folder / "overlay.yaml")
+        write_json(docs.parent / "study/runs/config.json", merge(read_config(Path("config").joinpath), settings))
+        for dataset in {run.split("/")[1] for run in study["runs"]}:
+            name = f"{dataset}/{INFO_FILE}"
+            write_text(docs.parent / "study/runs/resources/data" / name, (DATA / name).read_text("utf-8"))
     sizes = {path: path.stat().st_size for path in folder.glob("*") if path.is_file()}
     total = sum(sizes.values())
     if total > MOST:

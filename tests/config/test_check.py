@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import reduce
 
 import pytest
 import yaml
@@ -181,12 +182,14 @@ def test_every_key_of_every_kind_says_what_it_means(section):
 
 @pytest.mark.parametrize("overlay", sorted((ROOT / "study").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_studys_overlay_is_legal_and_its_images_suffice(overlay):
-    text = text_of(overlay)
-    if overlay.stem == "budget":  # beside the registration
-        text = yaml.safe_dump(merge(yaml.safe_load(text_of("study/registered.yaml")), yaml.safe_load(text)))
-    view = checked(text)[yaml.safe_load(text)["preset"]]
-    assert view["seeds"] == ([3, 4, 5, 6, 7] if overlay.stem in ("registered", "budget") else [0, 1, 2])
-    assert all(claim["run"] or claim["needs"] != view["preset"] for claim in plan.claims(view).values())
+    beside = {"budget": ["registered"], "finished": ["registered", "budget"]}.get(overlay.stem, [])
+    overlays = [yaml.safe_load(text_of(f"study/{name}.yaml")) for name in [*beside, overlay.stem]]
+    whole = reduce(merge, overlays)
+    view = checked(yaml.safe_dump(whole))[whole["preset"]]
+    seeds = {"registered": [3, 4, 5, 6, 7], "budget": [3, 4, 5, 6, 7], "finished": [3]}
+    assert view["seeds"] == seeds.get(overlay.stem, [0, 1, 2])
+    for claim in plan.claims(view).values():
+        assert claim["run"] or "missing" in claim or claim["needs"] != view["preset"]
     images = {"faces_jpeg": 2_000, "celeba64": 19_962, "cifar10_jpeg_fresh": 5_000, "faces_jpeg_fresh": 2_000}
     for need in plan.all_needs(view):
         if need["what"] == "metrics":
