@@ -15,6 +15,7 @@ from copy import deepcopy
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import shorten
+from types import MappingProxyType
 from typing import Any, BinaryIO, TypeAlias
 
 from vaeglow.config.registry import kinds_of, neutral_values
@@ -28,6 +29,7 @@ FILES = (
 )
 Load: TypeAlias = Callable[[BinaryIO], Any]
 SHOWN = ("tables", "figures", "claims")  # the sections that `only` chooses from
+EMPTY: Config = MappingProxyType({})
 STYLE = ("label", "color", "marker")  # of a model: how reports show it, not part of a run
 
 
@@ -185,8 +187,13 @@ def describe_model(config: Config, preset: str, dataset: str, model: str) -> Fac
     return without(values, neutral_values(str(values.get("kind"))), equal=True)
 
 
-def resolve(config: Config, preset: str, dataset: str, model: str, seed: int) -> Facts:
+def resolve(
+    config: Config, preset: str, dataset: str, model: str, seed: int, known: Mapping[str, Facts] = EMPTY
+) -> Facts:
     """The plain dict that decides one run's numbers, by the checked config; written to its `config.json`.
+
+    Args:
+        known: what `describe_model` has said of models on this dataset: a check asks for all of them.
 
     Returns:
         `{"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}` and the other keys of the model's
@@ -197,14 +204,15 @@ def resolve(config: Config, preset: str, dataset: str, model: str, seed: int) ->
         UserError: an unknown name, training values that contradict each other, or see the kind's `wrong_base`.
         UnfitImages: see the kind's `wrong_images`; UnfitGrey where three channels would fit.
     """
-    described = describe_model(config, preset, dataset, model)
+    described = known.get(model) or describe_model(config, preset, dataset, model)
     kind = kinds_of("models")[described["kind"]]
     base = None
     if "base" in described:  # checked before it is resolved: it could be the model itself
-        wrong = kind.wrong_base(described, describe_model(config, preset, dataset, described["base"]))
+        name = described["base"]
+        wrong = kind.wrong_base(described, known.get(name) or describe_model(config, preset, dataset, name))
         if wrong:
-            raise UserError(f"models.{model}: base '{described['base']}' {wrong}")
-        base = resolve(config, preset, dataset, described["base"], seed)
+            raise UserError(f"models.{model}: base '{name}' {wrong}")
+        base = resolve(config, preset, dataset, name, seed, known)
         if described.get("mode") == "joint":  # only the architecture is taken
             del base["training"]
     wrong = wrong_training(described, kind)

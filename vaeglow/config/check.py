@@ -77,15 +77,15 @@ def check_models(config: Config, view: Config, schema: Config) -> dict[Any, Any]
     passed: list[Facts] = []  # a model is often the same on several datasets
     unfit = {}
     for dataset in config["datasets"]:
-        for name in config["models"]:
-            described = describe_model(config, view["preset"], dataset, name)
+        known = {name: describe_model(config, view["preset"], dataset, name) for name in config["models"]}
+        for name, described in known.items():
             if described not in passed:
                 with named(f"a {described.get('kind')} on dataset {dataset}"):
                     validate(described, model_schema, f"models.{name}")
                 passed.append(described)
         for name in config["models"]:
             try:
-                resolve(config, view["preset"], dataset, name, view["seeds"][0])
+                resolve(config, view["preset"], dataset, name, view["seeds"][0], known)
             except UnfitImages as error:
                 unfit[view["preset"], dataset, name] = error
     return unfit
