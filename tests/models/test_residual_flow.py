@@ -117,7 +117,7 @@ def test_probabilities_sum_to_one():
     torch.manual_seed(1)
     flow = ResidualFlow(**GREY, scales=2, depth=3, width=16)
     flow.initialise(dequantise(data(GREY), 4, seeded(2)))
-    optimise(flow, data(GREY), steps=200)
+    optimise(flow, data(GREY), steps=60)
     flow.double()
     sobol = torch.quasirandom.SobolEngine(4, scramble=True, seed=0)
     u = sobol.draw(16, dtype=torch.float64).view(-1, 1, 2, 2)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from faults_tools import fork
-from run_tools import ROOT, Run, assert_equal_runs, bits
+from run_tools import ROOT, Run, assert_equal_runs, bits, flags, run_step
 from table_tools import without_times
 from test_demo import SMALL, inception_overlay, made
 from test_workflow import snakemake
@@ -40,13 +40,20 @@ def arrays(path: Path) -> dict[str, bytes]:
 
 
 def evaluated(run: Run, folder: Path, **environment: str) -> list[object]:
-    """Samples and likelihoods of a run."""
-    common = ["--model", run.model, "--device", "cpu", "--output"]
+    """Samples and likelihoods of a run, by processes of their own where there is an `environment`."""
+
+    def take(name: str, **options: object) -> None:
+        options |= {"model": run.model, "device": "cpu"}
+        if environment:
+            step(name, folder, *flags(**options), **environment)
+        else:
+            run_step(name, **options)
+
     samples = folder / "samples.npz"
-    step("sample", folder, *common, samples, "--temperature", 1.0, "--count", 5, "--shown", 1, **environment)
+    take("sample", output=samples, temperature=1.0, count=5, shown=1)
     numbers = folder / "likelihood.json"
-    draws = ["--data-dir", run.data, "--batch-size", 5, "--importance-samples", 10, "--importance-images", 5]
-    step("likelihood", folder, *common, numbers, *draws, **environment)
+    draws = {"batch_size": 5, "importance_samples": 10, "importance_images": 5}
+    take("likelihood", output=numbers, data_dir=run.data, **draws)
     content = dict(read_result(numbers).content)
     del content["provenance"], content["inputs"]  # the file with the arrays says when it was made
     return [content, arrays(samples), arrays(numbers.with_suffix(".npz"))]

@@ -45,8 +45,8 @@ def test_windows_hold_as_many_steps_as_fill_them_and_warm_up_is_not_counted():
     assert 0 <= cpu_seconds < seconds  # it slept
 
 
-def test_every_kind_of_model_is_timed_in_one_job(tmp_path, blobs_dir):
-    models = ["vae", "vaeglow", "glow", "pixeliqn", "residual_flow"]
+def test_models_are_timed_in_one_job(tmp_path, blobs_dir):
+    models = ["vaeglow", "pixeliqn"]
     measured = timed(tmp_path, blobs_dir, models, batch_size=4)  # of the device
     assert list(measured["models"]) == models
     for about in measured["models"].values():
