@@ -82,10 +82,13 @@ def made_by(claim: Claim, results: Sequence[Result]) -> Texts:
     """Whether a claim was registered before its test images were seen, how often they were, and its evidence."""
     commits = [result.value("registered", "commit") for result in results if "registered" in result.content]
     made = [result for result in results if "provenance" in result.content]  # all but a config
+    status = "exploratory"
+    if "registered" in claim:
+        status = "confirmed" if commits else "not run"
     return {
         "family": claim.get("registered", ""),
         "registered": distinct(commits),
-        "status": "confirmed" if commits else "exploratory",
+        "status": status,
         "looks": str(claim.get("looks", 1)),
         "device": distinct(result.value("provenance", "device") for result in made),
         "evidence_commit": distinct(result.commit for result in made),
