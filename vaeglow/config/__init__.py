@@ -192,8 +192,7 @@ def resolve(
 ) -> Facts:
     """The plain dict that decides one run's numbers, by the checked config; written to its `config.json`.
 
-    Args:
-        known: what `describe_model` has said of models on this dataset: a check asks for all of them.
+    A check asks for all models: `known` has what `describe_model` has said of those on this dataset.
 
     Returns:
         `{"preset", "dataset", "model", "seed", "kind", "data", "training", "base"}` and the other keys of the model's
