@@ -63,11 +63,6 @@ wildcard_constraints:
     space="prior|latent",
 
 
-def result(what):
-    """The path of one kind of result, with its wildcards: `RESULTS` lists them."""
-    return f"results/{RESULTS[what]}"
-
-
 def run_config(w):
     """The resolved config of the run these wildcards name, the content of its config.json."""
     return or_exit(resolve, config, w.preset, w.dataset, w.model, int(w.seed))
@@ -79,19 +74,13 @@ def configs(preset, dataset, models):
     return [json.dumps(or_exit(resolve, config, preset, dataset, model, seed)) for model in models]
 
 
-def devices(wildcards):
-    """The processes that train one run, each on a GPU of its own."""
-    return run_config(wildcards)["training"]["devices"]
-
-
-def run_threads(wildcards):
-    """CPU threads inside torch for one run. Snakemake reserves as many cores, or all there are if that is fewer."""
-    return run_config(wildcards)["training"]["threads"]
-
-
-def preset_threads(wildcards):
-    """The same for a job of a preset, not of a single run."""
-    return VIEWS[wildcards.get("preset", PRESET)]["training"]["threads"]
+# The path of one kind of result, with its wildcards: `RESULTS` lists them.
+result = lambda what: f"results/{RESULTS[what]}"
+# The processes that train one run, each on a GPU of its own.
+devices = lambda wildcards: run_config(wildcards)["training"]["devices"]
+# CPU threads inside torch for one run, and for a job of a preset. Snakemake reserves as many cores, or all if they are fewer.
+run_threads = lambda wildcards: run_config(wildcards)["training"]["threads"]
+preset_threads = lambda wildcards: VIEWS[wildcards.get("preset", PRESET)]["training"]["threads"]
 
 
 def on_cluster():
