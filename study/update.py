@@ -57,6 +57,14 @@ HEADLINES = (
 )
 HEAD = """# Measured on real images
 
+## Registered before the test images were seen
+
+{registered}
+
+[Tables and all registered claims](registered-results.md); [how far the published numbers are](published.md).
+
+## Exploratory
+
 {answer}
 
 [Claim by claim](measured-claims.md). More tables: [times, with Table 4](measured-times.md), [beyond the
@@ -202,12 +210,23 @@ def power(root: Path) -> str:
     return decided if seeds else ""
 
 
+def primary(folder: Path) -> str:
+    """The primary claims of a registered study, as a list; its page says how far it is."""
+    answer = []
+    for row in read_csv(folder / "claims.full.csv"):
+        if row["family"] == "primary":
+            effect = f" ({row['effect']} [{row['low']}, {row['high']}] {row['unit']})" if row["effect"] else ""
+            answer.append(f"- **{row['verdict']}**: {row['statement']}{effect.replace(' [-inf, inf]', '')}")
+    return "\n".join(answer)
+
+
 def measured(study: Mapping[str, Any], root: Path, folder: Path) -> dict[str, str]:
     """The text of each page of an exploratory study by its file; its pictures are copied to `folder`."""
     preset = study["preset"]
     texts, notes = tables(root, folder)
     answer = claims_text(root / "claims.csv", HEADLINES).partition("\n\n")[0].replace("\n-", "\n\n-", 1)
-    parts = [HEAD.format(answer=answer), "## Tables\n"]
+    known = folder.with_name("registered")
+    parts = [HEAD.format(answer=answer, registered=primary(known) if known.is_dir() else "Not yet."), "## Tables\n"]
     parts += [texts.pop(name) for name in MAIN if name in texts]
     parts += [f"## How to read the tables\n\n{notes}\n", RUN.format(preset=preset, seeds=listed(study["seeds"]))]
     parts += ["\n".join(lines) + "\n" for lines in (datasets(study), trainings(study))]
@@ -227,12 +246,8 @@ def measured(study: Mapping[str, Any], root: Path, folder: Path) -> dict[str, st
 def registered(study: Mapping[str, Any], root: Path, folder: Path) -> dict[str, str]:
     """The page of a registered study by its file: verdicts, tables, pictures; these are copied to `folder`."""
     texts, notes = tables(root, folder)
-    answer = []
-    for row in read_csv(root / "claims.full.csv"):
-        if row["family"] == "primary":
-            effect = f" ({row['effect']} {row['unit']})" if row["effect"] else ""
-            answer.append(f"- **{row['verdict']}**: {row['statement']}{effect}")
-    parts = [REGISTERED.format(answer="\n".join(answer)), "## Tables\n", *texts.values(), f"{notes}\n"]
+    parts = [REGISTERED.format(answer=primary(folder)), "## Tables\n", *texts.values()]
+    parts += [f"{notes}\n"] if notes else []
     parts += [*figures(study, root, folder), "## Claim by claim\n", ledger(root)[1]]
     parts += [f"\n[All columns]({folder.name}/claims.full.csv), [the rule and notes]({folder.name}/claims.md).\n"]
     parts += [REGISTERED_RUN, *("\n".join(lines) + "\n" for lines in (datasets(study), trainings(study)))]

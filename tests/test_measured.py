@@ -2,6 +2,8 @@
 
 import re
 from collections import Counter
+from itertools import chain
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -13,11 +15,13 @@ from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
 from vaeglow.reporting.traced import FIGURE_KEY, FULL
 
 FOLDER = ROOT / "docs/measured"
+REGISTERED = ROOT / "docs/registered"
 NUMBER = re.compile(r"-?\d+\.\d+")
 # A table, and what follows up to the link to its CSV.
-TABLE = re.compile(r"((?:^\|.*\n)+)(?:(?![|#]).*\n)*?\[(\w+)\.csv\]\(measured", re.MULTILINE)
-PAGES = "".join(map(text_of, ROOT.glob("docs/measured*.md")))
+TABLE = re.compile(r"((?:^\|.*\n)+)(?:(?![|#]).*\n)*?\[(\w+)\.csv\]\((?:measured|registered)/", re.MULTILINE)
+PAGES = "".join(map(text_of, [*ROOT.glob("docs/measured*.md"), "docs/registered-results.md"]))
 TABLES = {name: text for text, name in TABLE.findall(PAGES)}
+FULLS = [*FOLDER.glob(f"*{FULL}"), *REGISTERED.glob(f"*{FULL}")]
 TIMED = re.compile(r"\| Training \(CPU s\)(?:, seeds? ([\d, ]+))? ")  # the heading, with the seeds where not all count
 
 
@@ -25,13 +29,19 @@ def numbers(text: str) -> set[str]:
     return {*NUMBER.findall(text)}
 
 
+def full(name: str) -> Path:
+    """The CSV with all columns of a table, or of the claims of the exploratory study."""
+    return next(path for path in FULLS if path.name == name + FULL)
+
+
 def rows_of(name: str) -> list[Row]:
-    return read_csv(FOLDER / f"{name}{FULL}")
+    return read_csv(full(name))
 
 
 def test_every_csv_with_a_table_is_on_a_page_and_none_twice():
-    names = [path.name.removesuffix(FULL) for path in FOLDER.glob(f"*{FULL}")]
-    assert sorted([*TABLES, "claims"]) == sorted(names) and len(TABLE.findall(PAGES)) == len(TABLES)
+    names = [path.name.removesuffix(FULL) for path in FULLS]
+    assert sorted([*TABLES, "claims", "claims"]) == sorted(names)
+    assert len(TABLE.findall(PAGES)) == len(TABLES)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -63,9 +73,9 @@ def test_a_page_says_which_seeds_a_table_and_a_figure_show():
 
     for name in TABLES:
         (said,) = re.findall(rf"^\[{name}\.csv\].*{FULL}\)(?:, seeds ([\d ]+))?$", PAGES, re.MULTILINE)
-        assert said == seeds(text_of(FOLDER / f"{name}{FULL}"))
-    for path in FOLDER.glob("*.png"):
-        (said,) = re.findall(rf"Seed ([\d, ]+)\.\n\n!\[.*\]\(measured/{path.name}\)", PAGES)
+        assert said == seeds(text_of(full(name)))
+    for path in [*FOLDER.glob("*.png"), *REGISTERED.glob("*.png")]:
+        (said,) = re.findall(rf"Seed ([\d, ]+)\.\n\n!\[.*\]\({path.parent.name}/{path.name}\)", PAGES)
         with Image.open(path) as image:
             assert said.replace(",", "") == seeds(image.text[FIGURE_KEY])
 
@@ -77,11 +87,12 @@ def test_the_speeds_on_the_page_of_baselines_are_those_of_the_csv():
     assert re.findall(r"[\d.]*\d", text) == [speeds[model] for model in models]
 
 
-def test_the_page_of_claims_has_the_verdicts_of_the_csv():
-    lines = re.findall(r"^\| .*", text_of("docs/measured-claims.md"), re.MULTILINE)
-    shown = {line.split()[1]: re.split(r"(?<!\\)\|", line) for line in lines}
-    del shown["Claim"]
-    rows = {row["claim"]: row for row in rows_of("claims")}
+@pytest.mark.parametrize("page, folder", [("measured-claims", FOLDER), ("registered-results", REGISTERED)])
+def test_the_page_of_claims_has_the_verdicts_of_the_csv(page, folder):
+    _, _, text = text_of(f"docs/{page}.md").partition("\n| Claim ")
+    lines = re.findall(r"^\| .*", text.partition("\n\n")[0], re.MULTILINE)
+    shown = {line.split()[1]: re.split(r"(?<!\\)\|", line) for line in lines[1:]}  # without the heading
+    rows = {row["claim"]: row for row in read_csv(folder / f"claims{FULL}")}
     assert shown.keys() == rows.keys()
     for name, row in rows.items():
         cells = shown[name]
@@ -90,17 +101,33 @@ def test_the_page_of_claims_has_the_verdicts_of_the_csv():
         assert not row["effect"] or {row["effect"], row["low"], row["high"]} <= interval
 
 
+def assert_roundings(text: str, *tables: str) -> None:
+    """Each number of a text with a point is that of a measured cell of these tables, rounded."""
+    measured = []
+    for row in chain(*map(rows_of, tables)):
+        cells = [row.get(key, "") for key in ("fid", "bits_per_dim", "speed_up")]
+        measured += [float(cell) for cell in cells if NUMBER.fullmatch(cell) and row["source"] == "measured"]
+    shown = numbers(text)
+    assert shown
+    for number in shown:
+        half = 0.5 * 10 ** -len(number.partition(".")[2]) + 1e-9
+        assert any(abs(float(number) - value) <= half for value in measured), number
+
+
+def test_the_page_of_published_numbers_has_those_of_the_csvs():
+    rows = [line.split("|") for line in re.findall(r"^\| (?:T|the same).*", text_of("docs/published.md"), re.MULTILINE)]
+    assert_roundings(" ".join(row[3] for row in rows), "table1", "table2", "table3", "table4")
+    published = numbers(text_of("resources/published.csv"))
+    assert numbers(" ".join(row[2] for row in rows)) <= published
+
+
 def test_the_results_in_the_readme_are_roundings_of_the_csvs():
     readme = " ".join(text_of("README.md").split())
     (text,) = re.findall(r"On CIFAR-10 as JPEG the paper's model.*?\[results\]", readme)
     text = re.sub(r"Holds: training.*?Undecided", "", text)  # ratios: the page of claims has them
-    rows = rows_of("table2") + rows_of("table3")
-    measured = [float(row[key]) for row in rows for key in ("fid", "bits_per_dim") if NUMBER.fullmatch(row[key])]
-    shown = numbers(text)
-    assert len(shown) >= 6
-    for number in shown:
-        half = 0.5 * 10 ** -len(number.partition(".")[2]) + 1e-9
-        assert any(abs(float(number) - value) <= half for value in measured), number
+    assert_roundings(text, "table2", "table3")
+    (text,) = re.findall(r"At three times as many.*?\[no verdict", readme)
+    assert_roundings(text, "registered_longer")
     verdicts = Counter(row["verdict"].partition(" preset")[0] for row in read_csv(FOLDER / "claims.csv"))
     counts = [verdicts.total(), *(verdicts[name] for name in (HOLDS, FAILS, UNDECIDED, "needs"))]
     words = "Of {} claims, {} hold, {} do not, {} are undecided and {} need"
