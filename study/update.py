@@ -211,12 +211,13 @@ def power(root: Path) -> str:
 
 
 def primary(folder: Path) -> str:
-    """The primary claims of a registered study, as a list; its page says how far it is."""
+    """The primary claims of a registered study, as a list; before a test without the interval, of images alone."""
     answer = []
     for row in read_csv(folder / "claims.full.csv"):
         if row["family"] == "primary":
-            effect = f" ({row['effect']} [{row['low']}, {row['high']}] {row['unit']})" if row["effect"] else ""
-            answer.append(f"- **{row['verdict']}**: {row['statement']}{effect.replace(' [-inf, inf]', '')}")
+            interval = f" [{row['low']}, {row['high']}]" if row["p"] else ""
+            effect = f" ({row['effect']}{interval} {row['unit']})" if row["effect"] else ""
+            answer.append(f"- **{row['verdict']}**: {row['statement']}{effect}")
     return "\n".join(answer)
 
 
