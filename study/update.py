@@ -36,7 +36,7 @@ OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real 
 MOST = 10 * 2**20  # bytes in a folder
 DECIDE = re.compile(r"((?:About|More than) [\d,]+) seeds that spread")  # in a claim's note
 # The tables of the first page; then by page its title and tables, the last with the rest.
-MAIN = ("table1", "table2", "table2_baselines", "table3")
+MAIN = ("table1", "table2_baselines", "table3")
 PAGES = {
     "times": ("times", ("table4", "training_time", "sampling")),
     "beyond": ("beyond the paper", ("beyond", "beyond_others", "beyond_information")),
