@@ -87,12 +87,21 @@ def test_the_speeds_on_the_page_of_baselines_are_those_of_the_csv():
     assert re.findall(r"[\d.]*\d", text) == [speeds[model] for model in models]
 
 
-@pytest.mark.parametrize("page, folder", [("measured-claims", FOLDER), ("registered-results", REGISTERED)])
-def test_the_page_of_claims_has_the_verdicts_of_the_csv(page, folder):
-    _, _, text = text_of(f"docs/{page}.md").partition("\n| Claim ")
+def test_the_registered_page_has_verdict_and_effects_of_every_claim():
+    lines = [line for line in text_of("docs/registered-results.md").splitlines() if line.startswith("- **")]
+    rows = read_csv(REGISTERED / f"claims{FULL}")
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, sorted(rows, key=lambda row: row["family"]), strict=True):
+        assert line.startswith(f"- **{row['verdict']}**: {row['statement']}")
+        assert row["effect"] in line
+        assert row["beside"] in line
+
+
+def test_the_page_of_claims_has_the_verdicts_of_the_csv():
+    _, _, text = text_of("docs/measured-claims.md").partition("\n| Claim ")
     lines = re.findall(r"^\| .*", text.partition("\n\n")[0], re.MULTILINE)
     shown = {line.split()[1]: re.split(r"(?<!\\)\|", line) for line in lines[1:]}  # without the heading
-    rows = {row["claim"]: row for row in read_csv(folder / f"claims{FULL}")}
+    rows = {row["claim"]: row for row in read_csv(FOLDER / f"claims{FULL}")}
     assert shown.keys() == rows.keys()
     for name, row in rows.items():
         cells = shown[name]
@@ -125,12 +134,13 @@ def test_the_page_of_published_numbers_has_those_of_the_csvs():
 
 def test_the_results_in_the_readme_are_roundings_of_the_csvs():
     readme = " ".join(text_of("README.md").split())
-    (text,) = re.findall(r"On CIFAR-10 as JPEG the paper's model.*?\[results\]", readme)
+    (text,) = re.findall(r"On CIFAR-10 as JPEG the paper's model.*?\[Registered\]", readme)
     text = re.sub(r"Holds: training.*?Undecided", "", text)  # ratios: the page of claims has them
     assert_roundings(text, "table2", "table3")
-    (text,) = re.findall(r"At three times as many.*?\[no verdict", readme)
+    (text,) = re.findall(r"with three times as many.*?\Z", readme.partition("## Try it")[0])
     assert_roundings(text, "registered_longer")
     verdicts = Counter(row["verdict"].partition(" preset")[0] for row in read_csv(FOLDER / "claims.csv"))
     counts = [verdicts.total(), *(verdicts[name] for name in (HOLDS, FAILS, UNDECIDED, "needs"))]
     words = "Of {} claims, {} hold, {} do not, {} are undecided and {} need"
     assert words.format(*counts) in readme.replace("*", "")
+    assert f"{text_of('docs/measured-claims.md').count('Not of the paper')} are ours" in readme

@@ -189,11 +189,27 @@ def test_a_studys_overlay_is_legal_and_its_images_suffice(overlay):
     seeds = {"registered": [3, 4, 5, 6, 7], "budget": [3, 4, 5, 6, 7], "finished": [3]}
     assert view["seeds"] == seeds.get(overlay.stem, [0, 1, 2])
     for claim in plan.claims(view).values():
-        assert claim["run"] or "missing" in claim or claim["needs"] != view["preset"]
+        assert claim["run"] or claim["needs"] != view["preset"]
     images = {"faces_jpeg": 2_000, "celeba64": 19_962, "cifar10_jpeg_fresh": 5_000, "faces_jpeg_fresh": 2_000}
     for need in plan.all_needs(view):
         if need["what"] == "metrics":
             assert plan.protocol(view, need["protocol"])["images"] <= images.get(need["dataset"], 10_000)
+
+
+@pytest.mark.parametrize(
+    "changes, name",
+    [
+        ("{claims: {headline: {seeds: [3, 4]}}}", "claims.headline"),
+        ("{claims: {beyond_bits: {threshold: -0.1}}}", "claims.beyond_bits"),
+        ("{claims: {quality_main: {registered: primary}}, only: [headline, quality_main]}", "claims.quality_main"),
+        ("{only: [headline]}", "claims.headline_today"),
+        ("{protocols: {test-5000-2048: {images: 4000}}}", "protocols.test-5000-2048"),
+    ],
+)
+def test_a_registered_claim_is_neither_changed_nor_left_out_nor_added(changes, name):
+    registered = text_of("study/registered.yaml")
+    with user_error(rf"^{name} is not as study/registered.yaml registers it"):
+        checked(yaml.safe_dump(merge(yaml.safe_load(registered), yaml.safe_load(changes))))
 
 
 def test_the_readme_is_what_the_schema_says_of_every_section():

@@ -10,13 +10,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vaeglow.config import SHOWN, describe_model, inherited, lookup, merge, plan, resolve, several, view_of
+from vaeglow.config import (
+    SHOWN,
+    describe_model,
+    inherited,
+    lookup,
+    merge,
+    plan,
+    read_layer,
+    resolve,
+    several,
+    view_of,
+    without,
+)
 from vaeglow.config.origins import flat
 from vaeglow.config.registry import kinds_of
 from vaeglow.config.schema import complete, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
 from vaeglow.files import Config, Facts, local_path, read_csv
 from vaeglow.reporting.claims import needed
+
+PROGRESS = ("measured", "missing")  # keys that an overlay may give a registered claim
 
 
 def check_config(config: Config, schema_path: Path, published_path: Path) -> dict[str, Facts]:
@@ -52,7 +66,24 @@ def check_config(config: Config, schema_path: Path, published_path: Path) -> dic
         view["unfit"] = unfit  # `plan` leaves out what is of these
         with named(f"preset {preset}"):
             check_entries(views, view)
+    if config.get("registration"):
+        check_registered(Path(config["registration"]), views[config["preset"]])
     return views
+
+
+def check_registered(overlay: Path, view: Config) -> None:
+    """Claims and protocols are what their registration says: none is changed, added or, where any is shown, left out."""
+    registration = read_layer(overlay)
+    fixed = {name: view["protocols"].get(name) for name in registration.get("protocols", ())}
+    claims = {name: claim for name, claim in view["claims"].items() if "registered" in claim}
+    for section, entries in (("protocols", fixed), ("claims", claims)):
+        registered = registration.get(section, {})
+        for name in {**entries, **registered} if entries else ():
+            entry = without(entries.get(name, {}), dict.fromkeys(PROGRESS))
+            if entry != registered.get(name):
+                raise UserError(
+                    f"{section}.{name} is not as {overlay} registers it: change nothing of it but {several(PROGRESS)}"
+                )
 
 
 @contextmanager

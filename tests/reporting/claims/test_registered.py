@@ -68,7 +68,7 @@ def test_the_family_has_holms_correction_and_all_measures_must_agree(tmp_path):
     assert float(rows["weak"]["p_holm"]) == pytest.approx(2 * float(rows["weak"]["p"]), rel=0.01)
     for row in rows.values():
         assert (row["status"], row["family"], row["registered"]) == ("confirmed", "primary", "registered")
-        assert "KID likewise: " in row["note"]
+        assert "KID" in row["beside"]
     assert "Of these claims the 3 primary ones have Holm's correction" in page
     rows, _ = ledger(tmp_path / "alone", {"weak": entry("weak")})
     assert rows["weak"]["verdict"] == HOLDS
@@ -76,9 +76,21 @@ def test_the_family_has_holms_correction_and_all_measures_must_agree(tmp_path):
 
 
 def test_a_claim_has_no_verdict_before_its_last_seed(tmp_path):
-    rows, _ = ledger(tmp_path, {"strong": entry("strong")}, SEEDS[:2])
-    assert rows["strong"]["verdict"] == "2 of 3 seeds"
-    assert rows["strong"]["p"] == ""
+    waits = entry("weak", measured=[])
+    rows, page = ledger(tmp_path, {"strong": entry("strong"), "waits": waits}, SEEDS[:2])
+    assert [row["verdict"] for row in rows.values()] == ["2 of 3 seeds", "0 of 3 seeds"]
+    assert [row["status"] for row in rows.values()] == ["not finished", "not run"]
+    assert [row["p"] for row in rows.values()] == ["", ""]
+    assert "9.05 FID, no interval, 0.105 KID" in page
+
+
+def test_a_verdict_that_waiting_claims_could_still_change_waits(tmp_path):
+    claims = {name: entry(name) for name in ("strong", "weak")}
+    claims["waits"] = entry("torn", measured=SEEDS[:1])
+    rows, _ = ledger(tmp_path, claims)
+    assert rows["waits"]["verdict"] == "1 of 3 seeds"
+    assert float(rows["weak"]["p"]) < 0.05 < float(rows["weak"]["p_holm"])
+    assert [rows[name]["verdict"] for name in ("strong", "weak")] == [HOLDS, "3 of 3 seeds"]
 
 
 def test_a_claim_that_lacks_a_run_for_good_counts_as_p_1(tmp_path):

@@ -55,8 +55,9 @@ def rows_of(claim: Claim) -> list[Row]:
 
 
 def seeds_of(entry: Row, seeds: Sequence[int]) -> list[int]:
-    """Those of the config's seeds that a claim, table or figure takes: all, unless it lists its own."""
-    return [seed for seed in seeds if seed in entry.get("seeds", seeds)]
+    """Those of the config's seeds that a claim, table or figure takes: all, unless it lists its own or those measured."""
+    taken = entry.get("measured", entry.get("seeds", seeds))
+    return [seed for seed in seeds if seed in taken]
 
 
 def needed(claim: Claim) -> list[Row]:

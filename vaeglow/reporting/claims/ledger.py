@@ -15,8 +15,10 @@ from vaeglow.reporting.claims.statistics import (
     HOLDS,
     NEEDS,
     NOT_RUN,
+    PARTIAL,
     SEEDLESS,
     UNDECIDED,
+    VERDICTS,
     Seeds,
     effects_of,
     holm,
@@ -32,7 +34,7 @@ from vaeglow.reporting.traced import BETWEEN, FILES, HASHES, SEAL, Texts, distin
 from vaeglow.results import Result, check_together, git_state, source_sha256
 
 MEASURED = """
-    claim statement published effect low high unit seeds preset needed dataset verdict status looks note
+    claim statement published effect low high unit seeds preset needed dataset verdict status looks note beside
     where interval family registered p p_holm scale effects commit source_sha256 device
     evidence_commit evidence_source_sha256
 """
@@ -67,24 +69,33 @@ def build_ledger(spec: Spec, results_root: str) -> pd.DataFrame:
     rows = []
     for claim, evidence, results in entries:
         rows.append(
-            {**claim, **made, **made_by(claim, results), **(judged(claim, evidence) if evidence else missing(claim))}
+            {
+                **claim,
+                **made,
+                **made_by(claim, results, len(evidence)),
+                **(judged(claim, evidence) if evidence else missing(claim)),
+            }
         )
     # Holm's correction over the registered primary claims; one without a p, for whatever reason, counts as p = 1.
+    # While one waits for a seed, a verdict that this p = 1 would take away waits, too.
     family = [row for row in rows if row["family"] == "primary"]
+    waits = any(row["verdict"] not in VERDICTS for row in family)
     for row, p in zip(family, holm([float(row.get("p") or 1) for row in family]), strict=True):
         row["p_holm"] = f"{p:.3g}"
         if row["verdict"] in (HOLDS, FAILS) and p >= 1 - LEVEL:
-            row["verdict"] = UNDECIDED
+            count = len(row["seeds"].split())
+            row["verdict"] = PARTIAL.format(count, count) if waits else UNDECIDED
     return sealed(rows, COLUMNS)
 
 
-def made_by(claim: Claim, results: Sequence[Result]) -> Texts:
+def made_by(claim: Claim, results: Sequence[Result], seeds: int) -> Texts:
     """Whether a claim was registered before its test images were seen, how often they were, and its evidence."""
     commits = [result.value("registered", "commit") for result in results if "registered" in result.content]
     made = [result for result in results if "provenance" in result.content]  # all but a config
     status = "exploratory"
     if "registered" in claim:
-        status = "confirmed" if commits else "not run"
+        unfinished = "not finished" if commits else "not run"
+        status = "confirmed" if commits and seeds == len(claim["seeds"]) else unfinished
     return {
         "family": claim.get("registered", ""),
         "registered": distinct(commits),
@@ -101,6 +112,8 @@ def missing(claim: Claim) -> Texts:
     """The verdict and note of a claim that is not measured."""
     if "missing" in claim:
         return {"verdict": UNDECIDED, "note": claim["missing"], "p": "1"}
+    if "registered" in claim:
+        return {"verdict": PARTIAL.format(0, len(claim["seeds"]))}
     preset = claim.get("needs", claim["preset"])
     if preset == claim["preset"]:
         return {"verdict": NOT_RUN, "note": claim.get("unfit", "")}
@@ -113,8 +126,11 @@ def judged(claim: Claim, evidence: Sequence[Evidence]) -> Texts:
     seeds = [kinds_of("claims")[claim["kind"]](of_seed) for of_seed in evidence]
     measured, verdict, notes = judge(claim, seeds)
     notes.append(seeds[0].words.format(**claim | {role: evidence[0].name(role) for role in ROLES if role in claim}))
-    for name, beside in zip(seeds[0].beside, measures_of(seeds)[1:], strict=True):
-        notes.append("{} likewise: {:.4g} [{:.4g}, {:.4g}]".format(name, *interval(beside)))
+    beside = []
+    for name, measure in zip(seeds[0].beside, measures_of(seeds)[1:], strict=True):
+        other = interval(measure)
+        bounds = f" [{other.low:.4g}, {other.high:.4g}]" if verdict in VERDICTS else ""
+        beside.append(f"{other.effect:.4g}{bounds} {name}")
     notes += filter(None, [readings_of(seeds), *dict.fromkeys(note for seed in seeds for note in seed.notes)])
     tested = len(seeds) >= max(SEEDS, len(claim.get("seeds", []))) and np.mean([seed.lead for seed in seeds]) > 0
     return {
@@ -122,6 +138,7 @@ def judged(claim: Claim, evidence: Sequence[Evidence]) -> Texts:
         "low": f"{measured.low:.4g}",  # inf: no bound on that side
         "high": f"{measured.high:.4g}",
         "unit": seeds[0].unit,
+        "beside": ", ".join(beside),
         "interval": measured.how,
         "scale": seeds[0].scale,
         "seeds": "" if claim["kind"] in SEEDLESS else " ".join(str(*of_seed["seeds"]) for of_seed in evidence),

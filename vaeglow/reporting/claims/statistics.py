@@ -21,7 +21,7 @@ HOLDS = "holds"
 FAILS = "does not hold"
 UNDECIDED = "undecided"
 SPLIT = "split"  # its measures disagree in sign
-PARTIAL = "{} of {} seeds"  # a registered claim before its last seed
+PARTIAL = "{} of {} seeds"  # a registered claim before its last seed, or before its family can be corrected
 NOT_RUN = "not run at this preset"
 NEEDS = "needs preset {needs}"
 VERDICTS = (HOLDS, FAILS, UNDECIDED, SPLIT, NOT_RUN)  # and PARTIAL, NEEDS
@@ -164,9 +164,11 @@ def seeds_for_power(seeds: Seeds, claim: Claim) -> int:
 
 
 def judge(claim: Claim, seeds: Seeds) -> tuple[Interval, str, Words]:
-    """The `interval`, verdict and notes on a claim, from what each seed measured."""
+    """The `interval` (none before the last seed), verdict and notes on a claim, from what each seed measured."""
     measured = interval(seeds)
     verdict, *notes = verdict_and_note(claim, seeds, measured)
+    if verdict not in VERDICTS:
+        measured = measured._replace(low=-inf, high=inf)  # an interval would be a verdict in all but name
     return measured, verdict, notes
 
 
@@ -186,7 +188,7 @@ def verdict_and_note(claim: Claim, seeds: Seeds, measured: Interval) -> Words:
             return [verdict, name]
         shown = "no interval, so nothing" if measured[1:3] == OPEN else f"'{verdict}'"
         return [UNDECIDED, f"{name}, and a claim about training needs {SEEDS}: by the rule {name} would give {shown}"]
-    if verdict != UNDECIDED:
+    if verdict != UNDECIDED or "registered" in claim:  # no seed is added to a registered claim
         return [verdict]
     enough = seeds_for_power(seeds, claim)
     words = f"about {enough}" if enough <= MOST else f"more than {MOST:,}"
