@@ -191,6 +191,7 @@ def test_a_studys_overlay_is_legal_and_its_images_suffice(overlay):
     for claim in plan.claims(view).values():
         assert claim["run"] or claim["needs"] != view["preset"]
     images = {"faces_jpeg": 2_000, "celeba64": 19_962, "cifar10_jpeg_fresh": 5_000, "faces_jpeg_fresh": 2_000}
+    assert plan.runs(merge(shipped_config(), whole), view)
     for need in plan.all_needs(view):
         if need["what"] == "metrics":
             assert plan.protocol(view, need["protocol"])["images"] <= images.get(need["dataset"], 10_000)

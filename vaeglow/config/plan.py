@@ -119,8 +119,8 @@ def needs(view: View, section: str, name: str = "") -> list[Need]:
     if section == "claims":
         reading = []
         for claim in claims(view).values():
-            if claim["run"]:
-                seeds = tuple(seeds_of(claim, view["seeds"]))
+            seeds = tuple(seeds_of(claim, view["seeds"]))
+            if claim["run"] and seeds:
                 reading += [{**need, "seeds": seeds} for need in needed(claim)]
     else:
         reading = entry_needs(view, section, name)
