@@ -113,7 +113,7 @@ def missing(claim: Claim) -> Texts:
     if "missing" in claim:
         return {"verdict": UNDECIDED, "note": claim["missing"], "p": "1"}
     if "registered" in claim:
-        return {"verdict": PARTIAL.format(0, len(claim["seeds"]))}
+        return {"verdict": PARTIAL.format(0, len(claim["seeds"])), "seeds": ""}
     preset = claim.get("needs", claim["preset"])
     if preset == claim["preset"]:
         return {"verdict": NOT_RUN, "note": claim.get("unfit", "")}
