@@ -236,7 +236,8 @@ def measured(study: Mapping[str, Any], root: Path, folder: Path) -> dict[str, st
     texts, notes = tables(root, folder)
     answer = claims_text(root / "claims.csv", HEADLINES).partition("\n\n")[0].replace("\n-", "\n\n-", 1)
     known = folder.with_name("registered")
-    parts = [HEAD.format(answer=answer, registered=claims_of(known, "primary") if known.is_dir() else "Not yet."), "## Tables\n"]
+    fixed = claims_of(known, "primary") if known.is_dir() else "Not yet."
+    parts = [HEAD.format(answer=answer, registered=fixed), "## Tables\n"]
     parts += [texts.pop(name) for name in MAIN if name in texts]
     parts += [f"## How to read the tables\n\n{notes}\n", RUN.format(preset=preset, seeds=listed(study["seeds"]))]
     parts += ["\n".join(lines) + "\n" for lines in (datasets(study), trainings(study))]

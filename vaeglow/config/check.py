@@ -72,7 +72,7 @@ def check_config(config: Config, schema_path: Path, published_path: Path) -> dic
 
 
 def check_registered(overlay: Path, view: Config) -> None:
-    """Claims and protocols are what their registration says: none is changed, added or, where any is shown, left out."""
+    """Claims and protocols are as registered: none is changed, or added, or left out where any is shown."""
     registration = read_layer(overlay)
     fixed = {name: view["protocols"].get(name) for name in registration.get("protocols", ())}
     claims = {name: claim for name, claim in view["claims"].items() if "registered" in claim}
