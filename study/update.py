@@ -101,7 +101,8 @@ model](beyond.md). A positive number favours the claim. The primary claims:
 {answer}
 
 Before its last seed a claim has no verdict and no interval, and counts as p = 1 in the family of four.
-[finished.yaml](../study/finished.yaml) says in which order the runs are made.
+[finished.yaml](../study/finished.yaml) says in which order the runs are made. Seconds of training are CPU seconds of a
+shared machine: that times are equal rests on steps timed in turns before.
 """
 SECONDARY = "Secondary claims, with 95% intervals that are not corrected:"
 REGISTERED_RUN = """## What was run
