@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import figure_tools
 import numpy as np
 import yaml
 from figure_tools import Results, identity, noise, spec
@@ -47,6 +48,7 @@ budget:
   - {model: vae, temperature: 0.0, label: One curve}
   - {model: vaeglow, temperature: 0.5, label: One curve, base: vae}
   - {model: glow, temperature: 1.0}
+distance_source: {rows: [{model: vaeglow, temperature: 0.5}]}
 epochs:
   published: {their VAE: 70.0}
   rows:
@@ -78,6 +80,7 @@ shown:
   vae: {temperature: 0.0, exploded_samples: 0, samples: 7}
   glow: {temperature: 1.0, exploded_samples: 2, samples: 7}
   vaeglow: {temperature: 0.5, exploded_samples: 0, samples: 7}
+distances: {prior_mean: 80.0, posterior_mean: 75.0, prior_layer: 40.0, posterior_layer: 35.0}
 near:
   {samples: 50, test_images: 40, training_images: 60, all_training_images: 90, features: 64, copies: 3,
   temperature: 0.5, test_copies: 1, shares_nearer: {"1": 0.02, "5": 0.36}, test_percentiles: {"1": 0.5, "5": 1.5}}
@@ -137,6 +140,8 @@ def written(made: Results, factor: float = 1.0) -> Results:
     made.snapshots("vae", 0.0, (3.5, factor * 80, 7.0), (1, factor * 90, 8.0))
     made.snapshots("vaeglow", 0.5, (1, None, 5.0), (1.5, factor * 60, 4.0))
     made.snapshots("glow", 1.0, (2, factor * 85, 6.0), (4, factor * 65, 3.8))
+    sets = {name: {"fid": factor * fid, "kid": factor * fid / 1000} for name, fid in MADE["distances"].items()}
+    made.write("distance_source", "vaeglow", {**sets, **figure_tools.MADE["protocol"], "temperature": 0.5})
     made.write("linear_reference", "vae", {"sources": SHOWN["reference"]})
     for model, bits in SHOWN["bits"].items():
         made.likelihood(model, factor * bits, bounds(factor * bits))
