@@ -1,4 +1,4 @@
-"""Where the distance to real images comes from: FID and KID without and with the layer, for latents of two sources.
+"""FID and KID with and without the layer, for latents of two sources.
 
 Sections 3.2 and 3.3 of the paper: what the prior loses, and what the layer adds, at each of the rows' budgets.
 """
