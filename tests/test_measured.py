@@ -128,6 +128,11 @@ def test_the_page_of_published_numbers_has_those_of_the_csvs():
     assert_roundings(" ".join(row[3] for row in rows), "table1", "table2", "table3", "table4")
     (text,) = re.findall(r"With \[three times the epochs.*?\.\n", text_of("docs/published.md"), re.DOTALL)
     assert_roundings(text.replace("CIFAR-10", ""), "registered_longer")
+    (text,) = re.findall(r"the layer\nbrings.*?\n\n", text_of("docs/published.md"), re.DOTALL)
+    measured = [
+        value for key, value in rows_of("distance_longer")[0].items() if re.fullmatch(r"fid_\w+_(mean|layer)", key)
+    ]
+    assert set(numbers(text)) <= {f"{float(value):.1f}" for value in measured}
     published = numbers(text_of("resources/published.csv"))
     assert numbers(" ".join(row[2] for row in rows)) <= published
 
