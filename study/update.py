@@ -100,7 +100,8 @@ model](beyond.md). A positive number favours the claim. The primary claims:
 
 {answer}
 
-Before its last seed a claim has no verdict and no interval, and counts as p = 1 in the family of four.
+Before its last seed a claim has no verdict and no interval, and counts as p = 1 in the family of four; "5 of 5 seeds":
+its verdict waits for the others. `_distinct`: without near copies.
 [finished.yaml](../study/finished.yaml) says in which order the runs are made. Seconds of training are CPU seconds of a
 shared machine: that times are equal rests on steps timed in turns before.
 """
@@ -221,13 +222,13 @@ def claims_of(folder: Path, family: str) -> str:
     for row in read_csv(folder / "claims.full.csv"):
         if row["family"] != family:
             continue
-        apart = ", without near copies" if row["claim"].endswith("_distinct") else ""
-        interval = f" [{row['low']}, {row['high']}]" if row["low"] not in ("", "-inf") else ""
+        interval = f" [{row['low']}, {row['high']}]".replace(" [-inf, inf]", "")
         effects = [f"{row['effect']}{interval} {row['unit']}"] if row["effect"] else []
         effects += [row["beside"]] if row["beside"] else []
         effects += [f"Holm's p {row['p_holm']}"] if row["p"] and family == "primary" else []
+        effects += [row["note"]] if not row["effect"] and row["note"] else []
         measured = f" ({', '.join(effects)})" if effects else ""
-        answer.append(f"- **{row['verdict']}**: {row['statement']}{apart}{measured}")
+        answer.append(f"- **{row['verdict']}**, `{row['claim']}`: {row['statement']}{measured}")
     return "\n".join(answer)
 
 

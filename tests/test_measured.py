@@ -92,9 +92,11 @@ def test_the_registered_page_has_verdict_and_effects_of_every_claim():
     rows = read_csv(REGISTERED / f"claims{FULL}")
     assert len(lines) == len(rows)
     for line, row in zip(lines, sorted(rows, key=lambda row: row["family"]), strict=True):
-        assert line.startswith(f"- **{row['verdict']}**: {row['statement']}")
-        assert row["effect"] in line
-        assert row["beside"] in line
+        head = f"- **{row['verdict']}**, `{row['claim']}`: {row['statement']}"
+        assert line.startswith(head)
+        measured = line.removeprefix(head)
+        assert measured.startswith(f" ({row['effect']} ") if row["effect"] else measured == ""
+        assert row["beside"] in measured
 
 
 def test_the_page_of_claims_has_the_verdicts_of_the_csv():
@@ -128,11 +130,10 @@ def test_the_page_of_published_numbers_has_those_of_the_csvs():
     assert_roundings(" ".join(row[3] for row in rows), "table1", "table2", "table3", "table4")
     (text,) = re.findall(r"With \[three times the epochs.*?\.\n", text_of("docs/published.md"), re.DOTALL)
     assert_roundings(text.replace("CIFAR-10", ""), "registered_longer")
-    (text,) = re.findall(r"the layer\nbrings.*?\n\n", text_of("docs/published.md"), re.DOTALL)
-    measured = [
-        value for key, value in rows_of("distance_longer")[0].items() if re.fullmatch(r"fid_\w+_(mean|layer)", key)
-    ]
-    assert set(numbers(text)) <= {f"{float(value):.1f}" for value in measured}
+    (text,) = re.findall(r"the layer brings.*?$", " ".join(text_of("docs/published.md").partition("## ")[0].split()))
+    distances = rows_of("distance_longer")[0]
+    sets = ("prior_mean", "prior_layer", "posterior_layer")
+    assert numbers(text) == {f"{float(distances[f'fid_{name}']):.1f}" for name in sets}
     published = numbers(text_of("resources/published.csv"))
     assert numbers(" ".join(row[2] for row in rows)) <= published
 

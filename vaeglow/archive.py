@@ -48,6 +48,8 @@ def pack(file: Path, config: Facts) -> None:
     for run, files in runs.items():
         names += [*files, f"{run}/model.safetensors"]
     paths = [RESULTS / name for name in names] + [DATA / Path(run).parts[1] / INFO_FILE for run in runs]
+    if config.get("registration"):
+        paths.append(Path(config["registration"]))
     members = {path.as_posix(): path for path in paths if path.is_file()}
     for pattern in ("tables/*", "figures/*", "claims.*"):
         members |= {f"results/{path.name}": path for path in root.glob(pattern)}  # where `publish` puts them

@@ -46,6 +46,8 @@ SLIPS = r"""
 => unknown model 'vaeglo' \(did you mean 'vaeglow'\?\)
 {models: {vaeglow: {base: vea}}}
 => did you mean 'vae'
+{claims: {quality_main: {registered: primary}}}
+=> claims\.quality_main: a registered claim lists its 'seeds'
 {tables: {table2: {protocol: test-10k-204}}}
 => tables\.table2: .*did you mean 'test-10k-2048'
 {tables: {table2: {rows: [{model: glo, temperature: 1.0}]}}}
@@ -202,15 +204,23 @@ def test_a_studys_overlay_is_legal_and_its_images_suffice(overlay):
     [
         ("{claims: {headline: {seeds: [3, 4]}}}", "claims.headline"),
         ("{claims: {beyond_bits: {threshold: -0.1}}}", "claims.beyond_bits"),
-        ("{claims: {quality_main: {registered: primary}}, only: [headline, quality_main]}", "claims.quality_main"),
+        ("{claims: {quality_main: {registered: primary, seeds: [3]}}, only: [quality_main]}", "claims.headline"),
         ("{only: [headline]}", "claims.headline_today"),
-        ("{protocols: {test-5000-2048: {images: 4000}}}", "protocols.test-5000-2048"),
+        ("{protocols: {test-5000-2048: {images: 4000}}}", "claims.headline"),
+        ("{overrides: {evaluation: {protocol: test-2000-2048}}}", "claims.headline"),
+        ("{overrides: {roles: {main: fashion_mnist}}}", "claims.headline"),
+        ("{preset: cpu, presets: {registered: {claims: {headline: {threshold: -9}}}}}", "claims.headline"),
     ],
 )
 def test_a_registered_claim_is_neither_changed_nor_left_out_nor_added(changes, name):
     registered = text_of("study/registered.yaml")
     with user_error(rf"^{name} is not as study/registered.yaml registers it"):
         checked(yaml.safe_dump(merge(yaml.safe_load(registered), yaml.safe_load(changes))))
+
+
+def test_a_registration_that_is_not_there_is_named():
+    with user_error(r"^nowhere\.yaml is not a file"):
+        checked("registration: nowhere.yaml")
 
 
 def test_the_readme_is_what_the_schema_says_of_every_section():

@@ -7,16 +7,19 @@ import csv
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vaeglow.config import (
     SHOWN,
+    config_file,
     describe_model,
     inherited,
     lookup,
     merge,
     plan,
+    read_config,
     read_layer,
     resolve,
     several,
@@ -28,9 +31,8 @@ from vaeglow.config.registry import kinds_of
 from vaeglow.config.schema import complete, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
 from vaeglow.files import Config, Facts, local_path, read_csv
+from vaeglow.paths import shipped
 from vaeglow.reporting.claims import needed
-
-PROGRESS = ("measured", "missing")  # keys that an overlay may give a registered claim
 
 
 def check_config(config: Config, schema_path: Path, published_path: Path) -> dict[str, Facts]:
@@ -67,23 +69,29 @@ def check_config(config: Config, schema_path: Path, published_path: Path) -> dic
         with named(f"preset {preset}"):
             check_entries(views, view)
     if config.get("registration"):
-        check_registered(Path(config["registration"]), views[config["preset"]])
+        check_registered(Path(config["registration"]), views)
     return views
 
 
-def check_registered(overlay: Path, view: Config) -> None:
-    """Claims and protocols are as registered: none is changed, or added, or left out where any is shown."""
-    registration = read_layer(overlay)
-    fixed = {name: view["protocols"].get(name) for name in registration.get("protocols", ())}
-    claims = {name: claim for name, claim in view["claims"].items() if "registered" in claim}
-    for section, entries in (("protocols", fixed), ("claims", claims)):
-        registered = registration.get(section, {})
-        for name in {**entries, **registered} if entries else ():
-            entry = without(entries.get(name, {}), dict.fromkeys(PROGRESS))
-            if entry != registered.get(name):
-                raise UserError(
-                    f"{section}.{name} is not as {overlay} registers it: change nothing of it but {several(PROGRESS)}"
-                )
+def check_registered(overlay: Path, views: Config) -> None:
+    """The registered claims, filled in, are those of their overlay: none is changed, added, or left out of some.
+
+    Raises:
+        UserError: one is, or the overlay cannot be read.
+    """
+    whole = merge(read_config(partial(config_file, shipped, True)), read_layer(overlay))
+    preset = whole["preset"]
+    registered = registered_claims(view_of(whole, preset))
+    claims = registered_claims(views[preset])
+    for name in {**registered, **claims} if claims else ():
+        if claims.get(name) != registered.get(name):
+            raise UserError(f"claims.{name} is not as {overlay} registers it: change nothing of it but its 'measured'")
+
+
+def registered_claims(view: Config) -> dict[str, Facts]:
+    """The registered claims of a preset with all that is measured for them, by name."""
+    progress = dict.fromkeys(("measured", "missing", "run", "unfit"))
+    return {name: without(claim, progress) for name, claim in plan.claims(view).items() if "registered" in claim}
 
 
 @contextmanager
@@ -144,6 +152,8 @@ def check_entries(views: Config, view: Config) -> None:
         with named(f"claims.{name}"):
             if claim.get("temperature") in claim.get("others", ()):
                 raise UserError(f"others contains the temperature {claim['temperature']} itself: remove it")
+            if "registered" in claim and "seeds" not in claim:
+                raise UserError("a registered claim lists its 'seeds'")
             lookup(views, claim.get("needs", view["preset"]), "preset")
             for need in needed(claim) if claim["run"] else ():
                 check_need(views, view, need)

@@ -81,7 +81,11 @@ def test_a_claim_has_no_verdict_before_its_last_seed(tmp_path):
     assert [row["verdict"] for row in rows.values()] == ["2 of 3 seeds", "0 of 3 seeds"]
     assert [row["status"] for row in rows.values()] == ["not finished", "not run"]
     assert [row["p"] for row in rows.values()] == ["", ""]
-    assert "9.05 FID, no interval, 0.105 KID" in page
+    assert "9.05 FID, 0.105 KID, no interval" in page
+    assert "Interval: none before the last seed." in page
+    others = entry("strong", measured=[6, 7])
+    rows, _ = ledger(tmp_path, {"strong": others}, SEEDS)
+    assert rows["strong"]["verdict"] == "0 of 3 seeds"
 
 
 def test_a_verdict_that_waiting_claims_could_still_change_waits(tmp_path):

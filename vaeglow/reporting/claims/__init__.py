@@ -56,8 +56,9 @@ def rows_of(claim: Claim) -> list[Row]:
 
 def seeds_of(entry: Row, seeds: Sequence[int]) -> list[int]:
     """Those of the config's seeds that a claim, table or figure takes: all, or its own, or those measured so far."""
-    taken = entry.get("measured", entry.get("seeds", seeds))
-    return [seed for seed in seeds if seed in taken]
+    own = entry.get("seeds", seeds)
+    measured = entry.get("measured", own)
+    return [seed for seed in seeds if seed in own and seed in measured]
 
 
 def needed(claim: Claim) -> list[Row]:

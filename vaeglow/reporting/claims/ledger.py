@@ -88,14 +88,19 @@ def build_ledger(spec: Spec, results_root: str) -> pd.DataFrame:
     return sealed(rows, COLUMNS)
 
 
-def made_by(claim: Claim, results: Sequence[Result], seeds: int) -> Texts:
-    """Whether a claim was registered before its test images were seen, how often they were, and its evidence."""
+def made_by(claim: Claim, results: Sequence[Result], measured: int) -> Texts:
+    """Whether a claim was registered before its test images were seen, how often they were, and its evidence.
+
+    Args:
+        claim: an entry of the spec.
+        results: all that it reads.
+        measured: under how many seeds.
+    """
     commits = [result.value("registered", "commit") for result in results if "registered" in result.content]
     made = [result for result in results if "provenance" in result.content]  # all but a config
     status = "exploratory"
     if "registered" in claim:
-        unfinished = "not finished" if commits else "not run"
-        status = "confirmed" if commits and seeds == len(claim["seeds"]) else unfinished
+        status = {0: "not run", len(claim["seeds"]): "confirmed"}.get(measured, "not finished")
     return {
         "family": claim.get("registered", ""),
         "registered": distinct(commits),
@@ -112,7 +117,7 @@ def missing(claim: Claim) -> Texts:
     """The verdict and note of a claim that is not measured."""
     if "missing" in claim:
         return {"verdict": UNDECIDED, "note": claim["missing"], "p": "1"}
-    if "registered" in claim:
+    if claim["run"] and "registered" in claim:
         return {"verdict": PARTIAL.format(0, len(claim["seeds"])), "seeds": ""}
     preset = claim.get("needs", claim["preset"])
     if preset == claim["preset"]:

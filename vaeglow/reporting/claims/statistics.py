@@ -168,7 +168,9 @@ def judge(claim: Claim, seeds: Seeds) -> tuple[Interval, str, Words]:
     measured = interval(seeds)
     verdict, *notes = verdict_and_note(claim, seeds, measured)
     if verdict not in VERDICTS:
-        measured = measured._replace(low=-inf, high=inf)  # an interval would be a verdict in all but name
+        measured = measured._replace(
+            low=-inf, high=inf, how="none before the last seed"
+        )  # an interval would be a verdict in all but name
     return measured, verdict, notes
 
 

@@ -11,6 +11,7 @@ from vaeglow.evaluation.probes import IMAGES, LATENTS
 from vaeglow.reporting.figures import Sources, curve
 from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL
 from vaeglow.reporting.style import Page
+from vaeglow.results import Result
 
 READS = ("distance_source",)
 ERRORS = "One seed."
@@ -19,9 +20,14 @@ PANELS = {"FID": "fid", "KID": "kid"}
 SETS = [f"{latents}_{images}" for images, latents in product(IMAGES, LATENTS)]
 NAMES = ["mean,\nprior", "mean,\ntraining", "layer,\nprior", "layer,\ntraining"]  # of `SETS`
 NOTE = (
-    "Mean: the decoder's mean. Layer: a draw of the Glow layer. Prior: z of the prior. Training: z of q(z|y) of training "
-    "images, what a perfect prior would give. {}"
+    "Mean: the decoder's mean. Layer: a draw of the Glow layer. Prior: z of the prior. Training: z of q(z|y) of "
+    "training images, what a perfect prior would give. {}"
 )
+
+
+def of_sets(result: Result, measure: str) -> list[float]:
+    """One measure of each of `SETS`, under one seed."""
+    return [result.number(name, measure) for name in SETS]
 
 
 def draw(sources: Sources, page: Page) -> None:
@@ -32,7 +38,7 @@ def draw(sources: Sources, page: Page) -> None:
     panels = page.charts([f"{title} (lower is better)" for title in PANELS], 2, 2.9)
     for axes, measure in zip(panels, PANELS.values(), strict=True):
         for lines in sources.by_row(*READS):
-            values = [[result.number(name, measure) for name in SETS] for result in lines["distance_source"]]
+            values = [of_sets(result, measure) for result in lines["distance_source"]]
             row = lines.iloc[0]
             curve(axes, pd.DataFrame(values, columns=places), label=row["label"], **sources.look(row))
         axes.set_xticks(places, NAMES)
