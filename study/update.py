@@ -237,7 +237,7 @@ def measured(study: Mapping[str, Any], root: Path, folder: Path) -> dict[str, st
     preset = study["preset"]
     texts, notes = tables(root, folder)
     answer = claims_text(root / "claims.csv", HEADLINES).partition("\n\n")[0].replace("\n-", "\n\n-", 1)
-    known = folder.with_name("registered")
+    known = folder.with_name("registered")  # of another preset
     fixed = claims_of(known, "primary") if known.is_dir() else "Not yet."
     parts = [HEAD.format(answer=answer, registered=fixed), "## Tables\n"]
     parts += [texts.pop(name) for name in MAIN if name in texts]

@@ -88,7 +88,8 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     write_text(tmp_path / "study/demo.yaml", "preset: demo")
     monkeypatch.chdir(third)
     update.main("demo", tmp_path / "docs")
-    text, figures, claims = (text_of(tmp_path / f"docs/measured{name}.md") for name in ("", "-figures", "-claims"))
+    pages = ("-tables", "-figures", "-claims")
+    text, figures, claims = (text_of(tmp_path / f"docs/measured{name}.md") for name in pages)
     for row in measured(third):
         fids = [read_json(path)["fid"] for path in third.glob(f"results/*/*/{row['run']}/*/metrics/*/*.json")]
         ends = re.search(rf"\| {re.escape(row['fid'])} ± {re.escape(row['fid_sd'])} \[(\S+), (\S+)\]", text).groups()

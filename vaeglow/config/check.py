@@ -85,7 +85,9 @@ def check_registered(overlay: Path, views: Config) -> None:
     claims = registered_claims(views[preset])
     for name in {**registered, **claims} if claims else ():
         if claims.get(name) != registered.get(name):
-            raise UserError(f"claims.{name} is not as {overlay} registers it: change nothing of it but its 'measured'")
+            raise UserError(
+                f"claims.{name} is not as {overlay} registers it: give it no key but 'measured' and 'missing'"
+            )
 
 
 def registered_claims(view: Config) -> dict[str, Facts]:

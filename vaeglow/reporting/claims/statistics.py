@@ -167,10 +167,8 @@ def judge(claim: Claim, seeds: Seeds) -> tuple[Interval, str, Words]:
     """The `interval` (none before the last seed), verdict and notes on a claim, from what each seed measured."""
     measured = interval(seeds)
     verdict, *notes = verdict_and_note(claim, seeds, measured)
-    if verdict not in VERDICTS:
-        measured = measured._replace(
-            low=-inf, high=inf, how="none before the last seed"
-        )  # an interval would be a verdict in all but name
+    if verdict not in VERDICTS:  # an interval would be a verdict in all but name
+        measured = measured._replace(low=-inf, high=inf, how="none before the last seed")
     return measured, verdict, notes
 
 

@@ -16,7 +16,7 @@ from vaeglow.results import Result
 READS = ("distance_source",)
 ERRORS = "One seed."
 SCHEMA = PROTOCOL | DRAWN_ROWS
-PANELS = {"FID": "fid", "KID": "kid"}
+MEASURES = ("fid", "kid")
 SETS = [f"{latents}_{images}" for images, latents in product(IMAGES, LATENTS)]
 NAMES = ["mean,\nprior", "mean,\ntraining", "layer,\nprior", "layer,\ntraining"]  # of `SETS`
 NOTE = (
@@ -35,8 +35,8 @@ def draw(sources: Sources, page: Page) -> None:
     import pandas as pd
 
     places = np.arange(len(SETS))
-    panels = page.charts([f"{title} (lower is better)" for title in PANELS], 2, 2.9)
-    for axes, measure in zip(panels, PANELS.values(), strict=True):
+    panels = page.charts([f"{measure.upper()} (lower is better)" for measure in MEASURES], 2, 2.9)
+    for axes, measure in zip(panels, MEASURES, strict=True):
         for lines in sources.by_row(*READS):
             values = [of_sets(result, measure) for result in lines["distance_source"]]
             row = lines.iloc[0]
