@@ -240,3 +240,20 @@ def test_provenance_reads_this_checkout_and_not_one_around_it(tmp_path, monkeypa
     assert results.git_state(package) == ("unknown", None)
     monkeypatch.setenv("PATH", "")
     assert results.git_state(tmp_path) == ("unknown", None)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        # Two generations with one model name; twice, as of two cores.
+        ("cpu family\t: 25\nmodel\t\t: 1\nmodel name\t: AMD EPYC\n" * 2, "AMD EPYC, family 25, model 1"),
+        ("cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n" * 2, "AMD EPYC, family 26, model 2"),
+        ("CPU architecture: 8\nCPU part\t: 0xd0c\n", "aarch64"),
+    ],
+)
+def test_a_cpu_is_named_with_its_generation(cpuinfo, name, monkeypatch):
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    monkeypatch.setattr(Path, "read_text", lambda path, **_: cpuinfo)
+    monkeypatch.setattr("platform.processor", lambda: "")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert results.device_name("cpu") == name

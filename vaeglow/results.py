@@ -295,12 +295,17 @@ def source_sha256() -> str:
 
 
 def device_name(device: str) -> str:
-    """The model name of the CPU or GPU of a torch device string."""
+    """The name of the CPU or GPU of a torch device string: a CPU's with family and model.
+
+    Virtual machines give CPUs of several generations one model name.
+    """
     if device.startswith("cuda"):
         import torch
 
         return torch.cuda.get_device_name(device)
     known = Path("/proc/cpuinfo")
     text = known.read_text(errors="replace") if known.exists() else ""
-    named = re.search(r"^model name\s*:(.+)$", text, re.MULTILINE)
-    return (named[1].strip() if named else platform.processor()) or platform.machine() or "unknown"
+    fields = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", text, re.MULTILINE))
+    if len(fields) < 3:  # not x86
+        return platform.processor() or platform.machine() or "unknown"
+    return f"{fields['model name']}, family {fields['cpu family']}, model {fields['model']}"
