@@ -104,10 +104,10 @@ def pause_or_resume() -> str:
     return "resumed" if paused else "paused: the same command resumes it"
 
 
-def left(options: Sequence[str], preset: str) -> list[str]:
+def left(options: Sequence[str], preset: str, wanted: Sequence[str]) -> list[str]:
     """What Snakemake would train and measure, with the time that it took under another seed, on whatever machine."""
     # `--quiet host` shows the jobs that the default profile hides.
-    said = subprocess.run([*options, "--dry-run", "--quiet", "host", "--", "all"], capture_output=True, text=True)
+    said = subprocess.run([*options, "--dry-run", "--quiet", "host", "--", *wanted], capture_output=True, text=True)
     if said.returncode:
         sys.exit(said.stderr)
     hours: dict[str, float] = {}  # of each result; NaN: unknown
@@ -189,12 +189,15 @@ def main(
         spec = read_json(study.RESULTS / preset / "study.json")
         study.check(kept, spec)
         print(f"{study.restore(kept, spec)} files restored from {kept}")
-        print(*left(options, preset), sep="\n", flush=True)
+        lost = study.lost(study.RESULTS, spec) if "registration" in settings else []
+        for name in lost:
+            print(f"left out: {name}: its weights, or its base's, were lost, and a registration repeats no seed")
+        chosen = [run["files"] for name, run in spec["runs"].items() if re.search(runs, name) and name not in lost]
+        if not chosen:
+            raise UserError(f"RUNS={runs} is in no run's folder, such as {next(iter(spec['runs']))}: correct it")
+        wanted = [f"results/{file}" for file in itertools.chain(*chosen)] if runs or lost else ["all"]
+        print(*left(options, preset, wanted), sep="\n", flush=True)
         if not plan:
-            chosen = [of["files"] for name, of in spec["runs"].items() if re.search(runs, name)]
-            if not chosen:
-                raise UserError(f"RUNS={runs} is in no run's folder, such as {next(iter(spec['runs']))}: correct it")
-            wanted = [f"results/{file}" for file in itertools.chain(*chosen)] if runs else ["all"]
             command = [*options, "--keep-going", "--", *wanted]
             failed |= run(command, lambda spec=spec: say(study.keep(kept, spec), kept))
     sys.exit(failed)

@@ -102,8 +102,9 @@ model](beyond.md). A positive number favours the claim. The primary claims:
 
 Before its last seed a claim has no verdict and no interval, and counts as p = 1 in the family of four; "5 of 5 seeds":
 its verdict waits for the others. `_distinct`: without near copies.
-[finished.yaml](../study/finished.yaml) says in which order the runs are made. Seconds of training are CPU seconds of a
-shared machine: that times are equal rests on steps timed in turns before.
+[finished.yaml](../study/finished.yaml) says in which order the runs are made. Seconds of training are CPU seconds of
+shared machines; faces and Fashion-MNIST were trained on a faster one of the same name. That times are equal rests on
+steps timed in turns before.
 """
 SECONDARY = "Secondary claims, with 95% intervals that are not corrected:"
 REGISTERED_RUN = """## What was run

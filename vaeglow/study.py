@@ -126,3 +126,20 @@ def restore(kept: Path, study: Study) -> int:
         if summary(run) not in again:
             names += files
     return copy([name for name in names if not (RESULTS / name).exists()], kept, RESULTS)
+
+
+def lost(root: Path, study: Study) -> list[str]:
+    """The runs that a registration, which repeats no seed, does not go on with.
+
+    They lack files, and to make these a run that was measured would be trained again: its weights are gone.
+    """
+    names: list[str] = []
+    repeated: set[str | None] = set()
+    for name, run in study["runs"].items():  # bases first
+        present = [(root / file).is_file() for file in run["files"]]
+        gone = not (root / name / "model.safetensors").is_file()
+        if gone and (any(present[3:]) or run["base"] in repeated):
+            repeated.add(name)
+        if run["base"] in repeated or name in repeated:
+            names += [] if all(present) else [name]
+    return names

@@ -142,6 +142,26 @@ def test_what_is_kept_comes_back_if_it_belongs_together(results_tree, tmp_path, 
     assert study.finished(kept, spec) == {}
 
 
+def test_a_registration_trains_no_measured_run_again(tmp_path):
+    first = ["config.json", "history.csv", "training.json"]
+    bases = {"vae": None, "layer": "vae", "literal": "vae", "small": None, "levels": "small"}
+    bases |= {"glow": None, "flow": None}
+    runs = {run: {"base": base, "files": [f"{run}/{name}" for name in first]} for run, base in bases.items()}
+    for run in ("vae", "layer", "glow", "flow"):
+        runs[run]["files"] += [f"{run}/fid.json", f"{run}/kid.json"]
+    spec = {"runs": runs}
+    assert study.lost(tmp_path, spec) == []
+    there = [*runs["vae"]["files"], *runs["layer"]["files"][:4], *runs["small"]["files"], *runs["flow"]["files"][:3]]
+    for name in (*there, *runs["glow"]["files"][:4], "glow/model.safetensors"):
+        write_text(tmp_path / name, "")
+    # The VAE has all its files, but no weights for the literal model. Small and flow are not measured, Glow has weights.
+    assert study.lost(tmp_path, spec) == ["layer", "literal"]
+    write_text(tmp_path / "layer/kid.json", "")
+    assert study.lost(tmp_path, spec) == ["literal"]
+    (tmp_path / "glow/model.safetensors").unlink()
+    assert study.lost(tmp_path, spec) == ["literal", "glow"]
+
+
 def test_folders_that_are_not_there_are_one_line_and_few_seeds_are_noted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_text("cpu.yaml", "{preset: cpu, seeds: [0], datasets: {cifar10_jpeg: {root: here}}}")
