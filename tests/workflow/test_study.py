@@ -154,7 +154,7 @@ def test_a_registration_trains_no_measured_run_again(tmp_path):
     there = [*runs["vae"]["files"], *runs["layer"]["files"][:4], *runs["small"]["files"], *runs["flow"]["files"][:3]]
     for name in (*there, *runs["glow"]["files"][:4], "glow/model.safetensors"):
         write_text(tmp_path / name, "")
-    # The VAE has all its files, but no weights for the literal model. Small and flow are not measured, Glow has weights.
+    # The VAE has all files but no weights for the literal model; small and flow are not measured; Glow has weights.
     assert study.lost(tmp_path, spec) == ["layer", "literal"]
     write_text(tmp_path / "layer/kid.json", "")
     assert study.lost(tmp_path, spec) == ["literal"]
