@@ -95,7 +95,8 @@ def test_the_registered_page_has_verdict_and_effects_of_every_claim():
         head = f"- **{row['verdict']}**, `{row['claim']}`: {row['statement']}"
         assert line.startswith(head)
         measured = line.removeprefix(head)
-        assert measured.startswith(f" ({row['effect']} ") if row["effect"] else measured == ""
+        note = f" ({row['note']})" if row["note"] else ""
+        assert measured.startswith(f" ({row['effect']} ") if row["effect"] else measured == note
         assert row["beside"] in measured
 
 
