@@ -132,7 +132,9 @@ def trainings(study: Mapping[str, Any]) -> Iterator[str]:
     """A table of the machines: runs, hours of one job each, commits."""
     yield "| Machine | Runs trained | Hours of training | Hours of measuring | Commits |\n|---|---:|---:|---:|---|"
     names = {file for run in study["runs"].values() for file in run["files"] if file.endswith((".json", ".npz"))}
-    results = [read_result(RESULTS / name) for name in sorted(names) if not name.endswith("config.json")]
+    others = ("config.json", "registration.json")  # not trained or measured
+    paths = [RESULTS / name for name in sorted(names) if not name.endswith(others)]
+    results = [read_result(path) for path in paths if path.is_file()]  # a picture's samples are not kept
     machines: dict[str, list[Result]] = {}
     for result in results:
         machines.setdefault(result.value("provenance", "device"), []).append(result)
