@@ -1,7 +1,7 @@
 """Write a study's pages from its results, and copy what they show to a folder beside them: no number is typed.
 
     python -m study.update cpu           # docs/measured*.md, docs/measured/
-    python -m study.update registered    # docs/registered-results.md, docs/registered/
+    python -m study.update registered    # docs/registered-results.md, docs/registered-tables.md, docs/registered/
 
 takes a preset's results after `make study`. It also writes the preset's file in config/reference/, by which trainings
 are checked. No picture that shows a real face, or was made of one, is copied.
@@ -96,7 +96,7 @@ REGISTERED = """# Registered results
 
 [Claims, rule and data](registered.md) were fixed before any model met the fresh test images; those of Fashion-MNIST had
 been seen. Today's epochs are 5 of the VAE, then 4 of the layer, and 5 of Glow; "ours beyond the paper" is [another
-model](beyond.md). A positive number favours the claim. The primary claims:
+model](beyond.md). A positive number favours the claim. [Tables](registered-tables.md). The primary claims:
 
 {answer}
 
@@ -107,6 +107,10 @@ shared machines; faces and Fashion-MNIST were trained on a faster one of the sam
 steps timed in turns before.
 """
 SECONDARY = "Secondary claims, with 95% intervals that are not corrected:"
+REGISTERED_TABLES = """# Registered results: tables
+
+[Registered results](registered-results.md) has the claims, and says what was run.
+"""
 REGISTERED_RUN = """## What was run
 
 `make study PRESET=registered` measured these results, from the commits below, with [this
@@ -260,13 +264,15 @@ def measured(study: Mapping[str, Any], root: Path, folder: Path) -> dict[str, st
 
 
 def registered(study: Mapping[str, Any], root: Path, folder: Path) -> dict[str, str]:
-    """The page of a registered study by its file: verdicts, tables, pictures; these are copied to `folder`."""
+    """The pages of a registered study by their files: verdicts and pictures, tables; pictures are copied to `folder`."""
     texts, notes = tables(root, folder)
     parts = [REGISTERED.format(answer=claims_of(folder, "primary")), SECONDARY, "", claims_of(folder, "secondary")]
     parts += [f"\n[Notes on each]({folder.name}/claims.md), [all columns]({folder.name}/claims.full.csv).\n"]
-    parts += ["## Tables\n", *texts.values(), *([f"{notes}\n"] if notes else []), *figures(study, root, folder)]
+    parts += ["## Pictures\n", *figures(study, root, folder)]
     parts += [REGISTERED_RUN, *("\n".join(lines) + "\n" for lines in (datasets(study), trainings(study)))]
-    return {"registered-results.md": "\n".join(parts)}
+    names = sorted(texts, key=lambda name: name.startswith("distance"))  # quality first
+    shown = [REGISTERED_TABLES, *(texts[name] for name in names), *([f"{notes}\n"] if notes else [])]
+    return {"registered-results.md": "\n".join(parts), "registered-tables.md": "\n".join(shown)}
 
 
 def main(preset: str, docs: Path = DOCS) -> None:
