@@ -20,7 +20,7 @@ FINISHED = ("registered_longer", "registered_today", "registered_faces", "regist
 NUMBER = re.compile(r"-?\d+\.\d+")
 # A table, and what follows up to the link to its CSV.
 TABLE = re.compile(r"((?:^\|.*\n)+)(?:(?![|#]).*\n)*?\[(\w+)\.csv\]\((?:measured|registered)/", re.MULTILINE)
-PAGES = "".join(map(text_of, [*ROOT.glob("docs/measured*.md"), "docs/registered-tables.md"]))
+PAGES = "".join(map(text_of, [*ROOT.glob("docs/measured*.md"), *ROOT.glob("docs/registered-*.md")]))
 TABLES = {name: text for text, name in TABLE.findall(PAGES)}
 FULLS = [*FOLDER.glob(f"*{FULL}"), *REGISTERED.glob(f"*{FULL}")]
 TIMED = re.compile(r"\| Training \(CPU s\)(?:, seeds? ([\d, ]+))? ")  # the heading, with the seeds where not all count
