@@ -264,7 +264,7 @@ def measured(study: Mapping[str, Any], root: Path, folder: Path) -> dict[str, st
 
 
 def registered(study: Mapping[str, Any], root: Path, folder: Path) -> dict[str, str]:
-    """The pages of a registered study by their files: verdicts and pictures; tables. Pictures are copied to `folder`."""
+    """The pages of a registered study by file: verdicts and pictures; tables. Pictures are copied to `folder`."""
     texts, notes = tables(root, folder)
     parts = [REGISTERED.format(answer=claims_of(folder, "primary")), SECONDARY, "", claims_of(folder, "secondary")]
     parts += [f"\n[Notes on each]({folder.name}/claims.md), [all columns]({folder.name}/claims.full.csv).\n"]
