@@ -192,9 +192,12 @@ def main(
         lost = study.lost(study.RESULTS, spec) if "registration" in settings else []
         for name in lost:
             print(f"left out: {name}: its weights, or its base's, were lost, and a registration repeats no seed")
-        chosen = [run["files"] for name, run in spec["runs"].items() if re.search(runs, name) and name not in lost]
-        if not chosen:
+        named = [name for name in spec["runs"] if re.search(runs, name)]
+        if not named:
             raise UserError(f"RUNS={runs} is in no run's folder, such as {next(iter(spec['runs']))}: correct it")
+        chosen = [spec["runs"][name]["files"] for name in named if name not in lost]
+        if not chosen:
+            continue
         wanted = [f"results/{file}" for file in itertools.chain(*chosen)] if runs or lost else ["all"]
         print(*left(options, preset, wanted), sep="\n", flush=True)
         if not plan:

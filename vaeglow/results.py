@@ -305,7 +305,7 @@ def device_name(device: str) -> str:
         return torch.cuda.get_device_name(device)
     known = Path("/proc/cpuinfo")
     text = known.read_text(errors="replace") if known.exists() else ""
-    fields = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.+)$", text, re.MULTILINE))
+    fields = dict(re.findall(r"^(model name|cpu family|model)[ \t]*:[ \t]*(.+)$", text, re.MULTILINE))
     if len(fields) < 3:  # not x86
-        return platform.processor() or platform.machine() or "unknown"
+        return fields.get("model name") or platform.processor() or platform.machine() or "unknown"
     return f"{fields['model name']}, family {fields['cpu family']}, model {fields['model']}"

@@ -131,15 +131,19 @@ def restore(kept: Path, study: Study) -> int:
 def lost(root: Path, study: Study) -> list[str]:
     """The runs that a registration, which repeats no seed, does not go on with.
 
-    They lack files, and to make these a run that was measured would be trained again: its weights are gone.
+    They lack files, and to make these a run that was measured, or whose child was, would be trained again: its weights
+    are gone.
     """
+    measured: set[str | None] = set()
+    for name, run in reversed(study["runs"].items()):  # bases last
+        results = [file for file in run["files"][3:] if not file.endswith("registration.json")]
+        if name in measured or any((root / file).is_file() for file in results):
+            measured |= {name, run["base"]}
     names: list[str] = []
     repeated: set[str | None] = set()
     for name, run in study["runs"].items():  # bases first
-        present = [(root / file).is_file() for file in run["files"]]
-        gone = not (root / name / "model.safetensors").is_file()
-        if gone and (any(present[3:]) or run["base"] in repeated):
+        gone = name in measured and not (root / name / "model.safetensors").is_file()
+        if gone or run["base"] in repeated:
             repeated.add(name)
-        if run["base"] in repeated or name in repeated:
-            names += [] if all(present) else [name]
+            names += [] if all((root / file).is_file() for file in run["files"]) else [name]
     return names

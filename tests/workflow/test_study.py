@@ -147,16 +147,17 @@ def test_a_registration_trains_no_measured_run_again(tmp_path):
     bases = {"vae": None, "layer": "vae", "literal": "vae", "small": None, "levels": "small"}
     bases |= {"glow": None, "flow": None}
     runs = {run: {"base": base, "files": [f"{run}/{name}" for name in first]} for run, base in bases.items()}
-    for run in ("vae", "layer", "glow", "flow"):
-        runs[run]["files"] += [f"{run}/fid.json", f"{run}/kid.json"]
+    for run in ("layer", "levels", "glow", "flow"):
+        runs[run]["files"] += [f"{run}/fid.json", f"{run}/kid.json", f"{run}/registration.json"]
     spec = {"runs": runs}
     assert study.lost(tmp_path, spec) == []
     there = [*runs["vae"]["files"], *runs["layer"]["files"][:4], *runs["small"]["files"], *runs["flow"]["files"][:3]]
-    for name in (*there, *runs["glow"]["files"][:4], "glow/model.safetensors"):
+    for name in (*there, "flow/registration.json", *runs["glow"]["files"][:4], "glow/model.safetensors"):
         write_text(tmp_path / name, "")
-    # The VAE has all files but no weights for the literal model; small and flow are not measured; Glow has weights.
+    # The VAE was measured with its layer. What stands on small, and flow, were not measured; Glow has its weights.
     assert study.lost(tmp_path, spec) == ["layer", "literal"]
-    write_text(tmp_path / "layer/kid.json", "")
+    for name in runs["layer"]["files"]:
+        write_text(tmp_path / name, "")
     assert study.lost(tmp_path, spec) == ["literal"]
     (tmp_path / "glow/model.safetensors").unlink()
     assert study.lost(tmp_path, spec) == ["literal", "glow"]
