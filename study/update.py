@@ -103,13 +103,12 @@ model](beyond.md). A positive number favours the claim. [Tables](registered-tabl
 Before its last seed a claim has no verdict and no interval, and counts as p = 1 in the family of four; "5 of 5 seeds":
 its verdict waits for the others. `_distinct`: without near copies.
 Where no samples beat a Gaussian fitted to the training pixels by KID, a claim ends undecided: on faces none do so far
-([notes](registered/claims.md)). [finished.yaml](../study/finished.yaml) says in which order the runs are made, and which
-were lost.
+([notes](registered/claims.md)). [finished.yaml](../study/finished.yaml) has the order of the runs, and which were lost.
 """
 SECONDARY = "Secondary claims, with 95% intervals that are not corrected:"
 REGISTERED_TABLES = """# Registered results: tables
 
-[Registered results](registered-results.md) has the claims, and says what was run. Seconds of training are CPU seconds of
+[Registered results](registered-results.md) has the claims, and what was run. Seconds of training are CPU seconds of
 shared machines: compare them within a table only. Two of one name trained seed 3, one CIFAR-10, the other faces and
 Fashion-MNIST. That times are equal rests on steps timed in turns before; on faces ours took more CPU seconds.
 """
