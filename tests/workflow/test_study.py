@@ -163,6 +163,26 @@ def test_a_registration_trains_no_measured_run_again(tmp_path):
     assert study.lost(tmp_path, spec) == ["literal", "glow"]
 
 
+def test_a_registered_study_names_what_it_leaves_out_and_goes_on_with_the_rest(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_text("new.yaml", "{preset: new, seeds: [3, 4, 5], registration: new.yaml}")
+    names = ("config.json", "history.csv", "training.json", "fid.json", "kid.json")
+    spec = {"runs": {run: {"base": None, "files": [f"{run}/{name}" for name in names]} for run in ("vae", "glow")}}
+    write_json("results/new/study.json", spec | {"others": []})
+    write_text("results/vae/fid.json", "")  # measured, and no weights
+    asked = []
+    monkeypatch.setattr(program, "run", lambda *_: 0)
+    monkeypatch.setattr(program.study, "check", lambda *_: None)
+    monkeypatch.setattr(program.study, "restore", lambda *_: 0)
+    monkeypatch.setattr(program, "left", lambda options, preset, wanted: asked.append(wanted) or [])
+    for runs, wanted in {"": [f"results/glow/{name}" for name in names], "vae": None}.items():
+        with pytest.raises(SystemExit, match="0"):
+            program.main(["new.yaml", "--plan", f"--runs={runs}"])
+        assert "left out: vae: its weights" in capsys.readouterr().out
+        assert asked == ([wanted] if wanted else [])
+        asked.clear()
+
+
 def test_folders_that_are_not_there_are_one_line_and_few_seeds_are_noted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_text("cpu.yaml", "{preset: cpu, seeds: [0], datasets: {cifar10_jpeg: {root: here}}}")
