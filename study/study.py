@@ -193,7 +193,7 @@ def main(
         for name in lost:
             print(f"left out: {name}: its weights, or its base's, were lost, and a registration repeats no seed")
         named = [name for name in spec["runs"] if re.search(runs, name)]
-        if not named:
+        if not named and count == len(seeds):
             raise UserError(f"RUNS={runs} is in no run's folder, such as {next(iter(spec['runs']))}: correct it")
         chosen = [spec["runs"][name]["files"] for name in named if name not in lost]
         if not chosen:
