@@ -23,7 +23,8 @@ def section(schema: Mapping[str, Any], name: str) -> str:
     """The keys of one section of the config as Markdown; `top`: those besides the sections."""
     properties = schema["properties"]
     if name == "top":
-        return table(schema, {key: properties[key] for key in ("preset", "seeds", "runtime", "presets", "overrides")})
+        names = ("preset", "seeds", "only", "registration", "runtime", "presets", "overrides")
+        return table(schema, {key: properties[key] for key in names})
     if name not in DECLARED:
         entry = properties[name]
         return table(schema, entry.get("properties") or entry["additionalProperties"]["properties"])

@@ -91,7 +91,7 @@ def kid_gain(evidence: Evidence) -> Measured:
 
 @contrast(measure=MEASURE, **TWO)
 def kept(evidence: Evidence) -> Measured:
-    """Effect: share kept by `more` - share kept by `less`; no value of a recall that is below `LEAST` at the start."""
+    """Effect: share kept by `more` - share kept by `less`; a recall below .05 at the start has no value."""
     measure = evidence["measure"]
     least = LEAST.get(measure, 0)
     more, more_last, less, less_last = draws_of(evidence)
