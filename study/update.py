@@ -95,9 +95,9 @@ a note on each claim.
 REGISTERED = """# Registered results
 
 [Claims, rule and data](registered.md) were fixed before any model met the fresh test images; those of Fashion-MNIST had
-been seen. Today's epochs are 5 of the VAE, then 4 of the layer, and 5 of Glow, the most that fit ours' time on any machine
-tried; the seeds are 3, 4, 5, 6 and 7, of some claims 3, 4 and 5. "Ours beyond the paper" is [another model](beyond.md);
-"the paper's networks" are Dai & Wipf's: the paper names none. A positive number favours the claim.
+been seen. Today's epochs are 5 of the VAE, then 4 of the layer, and 5 of Glow, the most that fit ours' time on any
+machine tried; the seeds are 3, 4, 5, 6 and 7, of some claims 3, 4 and 5. "Ours beyond the paper" is [another
+model](beyond.md); "the paper's networks" are Dai & Wipf's: the paper names none. A positive number favours the claim.
 [Tables](registered-tables.md). The primary claims:
 
 {answer}
