@@ -96,6 +96,15 @@ def test_a_full_disk_leaves_nothing_half_unpacked(packed, tmp_path, monkeypatch)
     assert not [*tmp_path.iterdir()]
 
 
+def test_the_kept_files_of_a_study_may_be_named_from_beside_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("runs/config.json", "runs/resources/data/dataset.json", "runs/tiny/study.json"):
+        write_json(name, {})
+    archive.unpack(Path("runs"), Path("to"))
+    names = {path.relative_to("to").as_posix() for path in Path("to").rglob("*.json")}
+    assert names == {"config.json", "resources/data/dataset.json", "results/tiny/study.json"}
+
+
 def test_what_is_no_archive_is_one_line(packed, tmp_path):
     half = tmp_path / "half.zip"
     half.write_bytes(packed.read_bytes()[:5000])

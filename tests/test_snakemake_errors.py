@@ -25,7 +25,7 @@ SLIPS = """
 --configfiles=there.yaml thre.yaml
 => --configfiles: there is no file thre.yaml
 -n --configfile there.yaml torn.yaml
-=> torn.yaml, line 3 is not YAML: expected the node content
+=> not YAML: while parsing a flow node expected the node content, but found '<stream end>' in "torn.yaml", line 3
 --executor slurm
 => --executor slurm needs snakemake_executor_plugin_slurm: /
 --workflow-profile=profiles/slurm

@@ -82,7 +82,7 @@ def unpack(file: Path, folder: Path) -> None:
                 copytree(file, temporary / "results")
                 for name in ("config.json", "resources"):
                     temporary.joinpath("results", name).rename(temporary / name)
-                shown = file.parents[1] / "docs/measured"
+                shown = file.resolve().parents[1] / "docs/measured"
                 for path in [*shown.glob("*.csv"), *shown.glob("*.png")]:  # what is drawn again
                     copy(path, temporary / "results")
             return

@@ -4,15 +4,13 @@ A file is that of the clone, else one from the user's cache, else it is fetched 
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-import yaml
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from vaeglow.config import nearest
+from vaeglow.config import nearest, read_layer
 from vaeglow.data.sources import PinnedFile, Unavailable, get
 from vaeglow.errors import UserError
 from vaeglow.files import AnyPath, Facts, explain_os_error
@@ -25,7 +23,7 @@ SUFFIX = ".safetensors"
 
 def read_list() -> Facts:
     """The list: `release`, an address or None, `licence` of the weights, `data` by dataset, `models` by name."""
-    return yaml.safe_load(shipped(LIST).read_text(encoding="utf-8"))
+    return read_layer(shipped(LIST))
 
 
 def asset(name: str) -> str:
@@ -63,22 +61,12 @@ def locate(model: AnyPath) -> Path:
     if not address:
         raise UserError(f"model {name}: {file.name} is not here: set {ADDRESS} to a folder or URL that has it")
     try:
-        with only_one(cache):
+        with FileLock(cache.with_suffix(".lock")):  # no other process fetches a model
             return get(address, file, cache)
     except Unavailable as error:
         raise UserError(f"model {name}: {error}: set {ADDRESS} to a folder or URL that has {file.name}") from None
-
-
-@contextmanager
-def only_one(cache: Path) -> Iterator[None]:
-    """Wait until no other process fetches a model."""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache.with_suffix(".lock")).acquire()
     except OSError as error:
         raise explain_os_error(error, cache) from error
-    with lock:
-        yield
 
 
 def locate_weights(model: AnyPath) -> Path:

@@ -7,9 +7,7 @@ from importlib.util import find_spec
 from logging import ERROR, Handler, LogRecord
 from pathlib import Path
 
-import yaml
-
-from vaeglow.config import nearest
+from vaeglow.config import nearest, read_layer
 from vaeglow.errors import UserError
 
 STOPPED = "stopped: state saved, run again to go on"
@@ -89,16 +87,11 @@ def check_flags(words: Iterable[str]) -> None:
 
 
 def check_overlay(flag: str, path: Path) -> None:
-    """Refuse (UserError) a file that is not there, or not YAML."""
+    """Refuse (UserError) a file that is not there, or no layer of a config."""
     if not path.is_file():
         files = [*path.parent.glob("*.y*ml"), *Path("config").rglob("*.yaml")]
         raise UserError(f"{flag}: there is no file {path}{nearest(str(path), map(str, files))}")
-    try:
-        yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        place = getattr(error, "problem_mark", None)
-        line = f", line {place.line + 1}" if place else ""
-        raise UserError(f"{path}{line} is not YAML: {getattr(error, 'problem', error)}") from None
+    read_layer(path)
 
 
 if __name__ == "__main__":  # `make` asks first

@@ -19,10 +19,9 @@ from vaeglow.results import Result, read_result
 
 RESULTS = Path("results")  # the workflow's
 DATA = Path("resources/data")
-Study = Config  # `vaeglow.config.plan.study`; its names are of files in a folder like `results`
 
 
-def finished(root: Path, study: Study) -> dict[str, list[str]]:
+def finished(root: Path, study: Config) -> dict[str, list[str]]:
     """The finished runs in a folder, and the files of each.
 
     A run is left out where two of its files record different hashes of one file, or not the hash that a file has now.
@@ -49,7 +48,7 @@ def agree(root: Path, files: list[str], base: str | None) -> bool:
     return len(recorded) == len(named)
 
 
-def check(kept: Path, study: Study) -> None:
+def check(kept: Path, study: Config) -> None:
     """Refuse (UserError) kept runs of another config than the present one, or of other data than are prepared."""
     for name in finished(kept, study):
         old = read_json(kept / name / "config.json")
@@ -91,7 +90,7 @@ def copy(names: list[str], source: Path, target: Path) -> int:
     return len(names)
 
 
-def others(root: Path, study: Study) -> list[str]:
+def others(root: Path, study: Config) -> list[str]:
     """The files of no run that a folder has."""
     paths = [path for name in study["others"] for path in with_timings(root / name) if path.is_file()]
     return [path.relative_to(root).as_posix() for path in paths]
@@ -102,7 +101,7 @@ def summary(run: str | None) -> str:
     return f"{run}/training.json"
 
 
-def keep(kept: Path, study: Study) -> int:
+def keep(kept: Path, study: Config) -> int:
     """Copy what is new or changed; a run that was trained again replaces all that was kept of it."""
     runs = finished(RESULTS, study)
     names = others(RESULTS, study)
@@ -115,7 +114,7 @@ def keep(kept: Path, study: Study) -> int:
     return copy([name for name in names if name not in equal or not (kept / name).exists()], RESULTS, kept)
 
 
-def restore(kept: Path, study: Study) -> int:
+def restore(kept: Path, study: Config) -> int:
     """Copy what the results lack, except for runs that were trained there again, or whose base was."""
     runs = finished(kept, study)
     names = others(kept, study)
@@ -128,7 +127,7 @@ def restore(kept: Path, study: Study) -> int:
     return copy([name for name in names if not (RESULTS / name).exists()], kept, RESULTS)
 
 
-def lost(root: Path, study: Study) -> list[str]:
+def lost(root: Path, study: Config) -> list[str]:
     """The runs that a registration, which repeats no seed, does not go on with.
 
     They lack files, and to make these a run that was measured, or whose child was, would be trained again: its weights

@@ -106,12 +106,13 @@ def training_seconds(config: Mapping[str, Any], images: int, device: str) -> flo
     from vaeglow.training.timing import time_window
 
     training = {**config["training"], "devices": 1}
-    data = config["data"]
+    data = {**config["data"], "train_subset": None}
+    images = min(images, config["data"]["train_subset"] or images)
     set_threads(training["threads"])
     shape = (min(images, training["batch_size"]), data["channels"], data["size"], data["size"])
     noise = np.random.default_rng(0).integers(0, data["levels"], shape, np.uint8)
     on = pick_device(device)
-    step = TrainingStep(build(config), {**config, "training": training}, noise, on)
+    step = TrainingStep(build(config), {**config, "data": data, "training": training}, noise, on)
     step.initialise(step.batch)
     index = torch.arange(step.batch, device=on)
     for _ in range(2):  # the first is a warm-up
@@ -173,7 +174,7 @@ def main(images: str, *, size: int = 32, preset: str = "demo", cores: str = "1")
     data: dict[str, Any] = {"kind": "folder", "root": str(root), "size": size}
     if not any((root / split).is_dir() for split in FEWEST):
         data["test_fraction"] = 0.2
-    files, _ = folder.divide(root, complete(name, data))
+    files, _ = folder.divide(root, complete(data))
     counts = {split: len(found) for split, found in files.items()}
     if any(counts[split] < few for split, few in FEWEST.items()):
         has = "{train} images train and {test} test".format(**counts)

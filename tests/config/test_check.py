@@ -34,8 +34,16 @@ SLIPS = r"""
 => bas_dim.*did you mean 'base_dim'
 {datasets: {mine: {kind: foldr, root: x, size: 32}}}
 => datasets\.mine\.kind.*'foldr' is not one of
+{datasets: {mine: {kind: celeba, size: 8, source: [x]}}}
+=> datasets\.mine\.source' \(did you mean 'sources'
+{datasets: {photos32: {pictures: [chelsey]}}}
+=> did you mean 'chelsea'
+{datasets: {photos32: {expected_sha256: {tests: x}}}}
+=> did you mean 'test'
 {datasets: {mine: {kind: folder, size: 32}}}
 => 'datasets\.mine' lacks the key 'root'
+{tables: {differences: {rows: [{model: vaeglow, temperature: 0.5, minus: {model: glow, temperature: 1}, seeds: [0]}]}}}
+=> unknown key 'tables\.differences\.rows\.0\.seeds
 {datasets: {tables: {kind: folder, root: x, size: 32}}}
 => 'datasets' cannot hold 'tables': results
 {models: {a: {network: {depth: 3}}}}

@@ -274,15 +274,24 @@ def test_samples_suffice_for_the_largest_protocol_on_a_dataset_and_every_row_of_
     views = checked()
     large = checked("{overrides: {figures: {samples: {columns: 40, lines_per_row: 20}}}}")
     faces = demo("{presets: {demo: {tables: {table3: {protocol: test-10k-2048}}}}}")
+    beside = demo("{overrides: {figures: {figure4: {lines: 10, beside: {model: glow, temperature: 1.0}}}}}")
     for view, dataset, model, count, shown in (
         (views["paper"], "cifar10", "glow", 30000, 64),  # three sets; Figure 2
         (views["paper"], "photos64", "glow", 30000, plan.SHOWN),  # in no table
         (faces, "photos64", "glow", 10000, plan.SHOWN),
         (faces, "photos32", "glow", 64, 64),
+        (beside, "photos32", "glow", 64, 64),
+        (beside, "photos64", "glow", 64, 50),  # five in each line
         (large["demo"], "photos32", "glow", 800, 800),
         (large["paper"], "cifar10", "glow", 30000, 800),  # the protocol asks for more
     ):
         assert plan.sample_counts(view, dataset, model, 1.0) == {"count": count, "shown": shown}
+
+
+def test_a_study_keeps_what_belongs_to_no_run_whatever_the_dataset_is_called():
+    changes = "{datasets: {seeds: {kind: npz, file: x, size: 32}}, overrides: {roles: {main: seeds}}}"
+    study = plan.study(merge(SHIPPED, yaml.safe_load(changes)), demo(changes))
+    assert "demo/seeds/timing.json" in study["others"] and not any("/seed0/" in file for file in study["others"])
 
 
 def test_importance_weighted_bounds_are_evaluated_of_the_runs_that_show_them():

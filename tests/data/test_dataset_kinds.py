@@ -57,27 +57,6 @@ def test_the_embedded_datasets_are_those_pinned_in_config(name, tmp_path):
     prepare(name, settings, tmp_path)  # else it is an error
 
 
-WRONG = [
-    ({"kind": "photo"}, "no kind 'photo': the kinds are photos, digits"),
-    (
-        {
-            "kind": "celeba",
-            "size": 8,
-            "source": ["x"],
-        },
-        "datasets.mine.source' .did you mean 'sources'",
-    ),
-    (PHOTOS | {"pictures": ["astronaut", "chelsey"]}, "did you mean 'chelsea'"),
-    (PHOTOS | {"expected_sha256": {"tests": ""}}, "did you mean 'test'"),
-]
-
-
-@pytest.mark.parametrize("settings, says", WRONG)
-def test_settings_errors(settings, says):
-    with user_error(says):
-        complete("mine", settings)
-
-
 def test_step_end_to_end(tmp_path, capsys):
     images = tmp_path / "images"
     fill(images, range(10))
@@ -114,7 +93,7 @@ def test_step_end_to_end(tmp_path, capsys):
 @pytest.fixture(scope="module")
 def crops():
     """Of every image of every split."""
-    return photos.plan(complete("mine", PHOTOS))[2]
+    return photos.plan(complete(PHOTOS))[2]
 
 
 @pytest.mark.parametrize("name", photos.PICTURES)
@@ -156,7 +135,7 @@ def test_grid_shares_blocks_and_drops_sides_too_large():
 @pytest.mark.parametrize("sides, says", [([16, 32], "32 .* or more"), ([900], "too small for crops of 900")])
 def test_photos_settings_that_cannot_be_met(sides, says):
     with user_error(says):
-        photos.plan(complete("mine", PHOTOS | {"crop_sides": sides}))
+        photos.plan(complete(PHOTOS | {"crop_sides": sides}))
 
 
 @pytest.mark.parametrize("name", ["chelsea", "gone"])
@@ -167,14 +146,14 @@ def test_an_altered_or_missing_picture(name, monkeypatch):
 
 
 def test_digits_are_dealt_out_whole_and_enlarged():
-    splits, _ = digits.build(complete("digits", DIGITS))
+    splits, _ = digits.build(complete(DIGITS))
     assert [splits[split].shape for split in SPLITS] == [(n, 1, 16, 16) for n in (1300, 97, 400)]
     images = np.concatenate(list(splits.values())).reshape(1797, -1)
     assert len(np.unique(images, axis=0)) > 1780  # no image in two splits; a few are twins
-    other, _ = digits.build(complete("digits", {**DIGITS, "split_seed": 1}))
+    other, _ = digits.build(complete({**DIGITS, "split_seed": 1}))
     assert not np.array_equal(other["test"], splits["test"])
     with user_error(r"is 1797 of 1797 digits: at least one must train"):
-        digits.build(complete("digits", {**DIGITS, "test_images": 1700}))
+        digits.build(complete({**DIGITS, "test_images": 1700}))
 
 
 DRAW = np.random.default_rng(0)

@@ -145,7 +145,6 @@ def fill(folder, values, size=(12, 10)):
 def build(root, threads=1, **settings):
     """The values of each split in order, and how they were made."""
     settings = complete(
-        "mine",
         {
             "kind": "folder",
             "root": str(root),

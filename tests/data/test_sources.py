@@ -156,7 +156,7 @@ def test_nobody_answers(server, tmp_path, monkeypatch, capsys):
 
 
 def test_a_full_disk_is_said_and_not_tried_again(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "progress", Mock(side_effect=OSError(28, "No space left on device")))
+    monkeypatch.setattr(module, "Lines", Mock(side_effect=OSError(28, "No space left on device")))
     with user_error("disk is full") as caught:
         get(server, tmp_path)
     assert not isinstance(caught.value, Unavailable)

@@ -61,6 +61,9 @@ def test_a_folder_gets_a_table_and_samples_of_its_own_and_networks_that_fit(fold
     assert written["protocols"] == {"test-22-2048": {"split": "test", "images": 22, "features": 2048, "sets": 1}}
     for section in ("datasets", "protocols", "tables", "figures"):  # nothing of the demo's is another
         assert not written[section].keys() & shipped_config()[section].keys()
+    written["datasets"][name]["train_subset"] = 40  # more than a batch
+    overlay.write_text(yaml.safe_dump(written))
+    assert re.match(times, made(capsys, folder)[1][1])
 
 
 @pytest.mark.parametrize(("size", "scales"), [(16, 2), (64, 4)])

@@ -154,6 +154,10 @@ def test_a_mistyped_target_s_last_line_has_the_nearest_name(tmp_path):
     output = workflow("-n", "tun", cwd=tmp_path, ok=False)
     assert "MissingRuleException" in output
     assert output.splitlines()[-1] == "error: no rule makes 'tun' (did you mean 'tune'?)"
+    (tmp_path / "few.yaml").write_text("only: [table1]")
+    output = workflow("-n", "results/table2.csv", "--configfile", "few.yaml", cwd=tmp_path, ok=False)
+    nearest = "(did you mean 'results/table1.csv'?)"
+    assert output.splitlines()[-1] == f"error: no rule makes 'results/table2.csv' {nearest}"
 
 
 def test_files_of_results_and_of_runs_can_be_near():

@@ -125,7 +125,7 @@ def score(
             continue
         number = count or len(images.get("reference", ()))
         if path.suffix == ".safetensors" and not number:
-            raise UserError(f"how many samples of {path}? The statistics do not say their number: give --count")
+            raise UserError(f"how many samples of {path}? The other side does not say their number: give --count")
         images[side], what_is[side] = read(path, number, temperature, seed, device, size, split)
     if count:
         images = {side: x[:count] if side == "samples" else evenly_spaced(x, count) for side, x in images.items()}

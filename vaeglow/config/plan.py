@@ -7,6 +7,7 @@ filled in once, for planning, checking and reporting. A `need` is one result tha
 `space` where its path has one.
 """
 
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -205,7 +206,8 @@ def sample_counts(view: View, dataset: str, model: str, temperature: float) -> d
     for name, figure in view["figures"].items():
         if dataset in {row["dataset"] for row in filled_in(view, "figures", name)["rows"]}:
             lines = figure.get("lines_per_row", figure.get("lines", 1))
-            sheets.append(figure.get("columns", 0) * lines)
+            beside = 1 + view["probes"]["layer_action"]["draws"] if figure.get("beside") else 0
+            sheets.append(figure.get("columns", beside) * lines)
     usual = samples[view["evaluation"]["protocol"]]
     return {"count": max([*(counts or [usual]), *sheets]), "shown": max([SHOWN, *sheets])}
 
@@ -254,7 +256,7 @@ def study(config: Config, view: View) -> Facts:
                 own += [file for file in read if file.startswith(f"{folder}/")]
                 kept[folder] = {"base": base, "files": list(dict.fromkeys(own))}
                 base = folder
-    others = [file for file in read if "/seed" not in file]
+    others = [file for file in read if not re.search(r"/seed\d+/", file)]
     return {"runs": kept, "others": others, "roles": view["roles"], "seeds": view["seeds"]}
 
 

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from vaeglow.config.keys import choice, count, group
-from vaeglow.config.schema import closed, validate
+from vaeglow.config.keys import choice, count
 from vaeglow.data import celeba, cifar10, digits, fashion_mnist, folder, npz, photos
-from vaeglow.data.arrays import Settings, Values, array_sha256, slabs, write_dataset
+from vaeglow.data.arrays import array_sha256, slabs, write_dataset
 from vaeglow.errors import UserError
+from vaeglow.files import Config, Facts
 
 MODULES = (photos, digits, cifar10, fashion_mnist, celeba, folder, npz)
 KINDS = {module.__name__.rpartition(".")[2]: module for module in MODULES}
-SHA256 = {"type": "string", "pattern": "^[0-9a-f]{64}$(?!\n)"}
+SHA256 = {"$ref": "#/$defs/sha256"}
 COMMON = {
     "channels": choice("3 (RGB) or 1 (luminance)", 1, 3, default=3),
     "size": count("side of the square images; a power of two for the ResNet", 2),
@@ -40,33 +40,25 @@ COMMON = {
 }
 
 
-def complete(name: str, settings: Settings) -> Values:
-    """Settings with all defaults filled in; arguments as for `prepare`.
-
-    Raises:
-        UserError: unknown kind, an unknown or missing key, or a value out of range.
-    """
-    kind = settings.get("kind")
-    if kind not in KINDS:
-        raise UserError(f"dataset {name}: no kind {kind!r}: the kinds are {', '.join(KINDS)}")
-    keys = {"kind": {}, **COMMON, **KINDS[kind].SCHEMA}
-    validate(settings, closed(group(**keys)), f"datasets.{name}")
+def complete(settings: Config) -> Facts:
+    """The settings of a checked config, with all defaults filled in."""
+    keys = COMMON | KINDS[settings["kind"]].SCHEMA
     return {**{key: inner["default"] for key, inner in keys.items() if "default" in inner}, **settings}
 
 
-def prepare(name: str, settings: Settings, output_dir: str | Path, threads: int = 1) -> Values:
+def prepare(name: str, settings: Config, output_dir: str | Path, threads: int = 1) -> Facts:
     """Make a dataset and write it with `arrays.write_dataset`; returns the content of dataset.json.
 
     Args:
         name: the dataset's name in config.
-        settings: its entry there, without the keys that belong to runs.
+        settings: its entry there, checked, without the keys that belong to runs.
         output_dir: where the arrays and dataset.json go.
         threads: that decode image files; what is written does not depend on it.
 
     Raises:
-        UserError: settings or images that do not fit, or content other than expected.
+        UserError: images that do not fit, or content other than expected.
     """
-    settings = complete(name, settings)
+    settings = complete(settings)
     splits, source = KINDS[settings["kind"]].build(settings, name=name, output_dir=Path(output_dir), threads=threads)
     levels = settings["levels"]
     if levels < 256:

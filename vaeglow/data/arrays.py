@@ -9,25 +9,30 @@ import itertools
 import json
 import math
 import os
-import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy import ndarray
-from tqdm import tqdm
 
 from vaeglow.errors import UserError
-from vaeglow.files import DAMAGED, atomic_path, explain_os_error, read_json, sha256_json, unreadable, write_json
+from vaeglow.files import (
+    DAMAGED,
+    Facts,
+    atomic_path,
+    explain_os_error,
+    read_json,
+    sha256_json,
+    unreadable,
+    write_json,
+)
+from vaeglow.progress import counted
 
 SPLITS = ("train", "val", "test")
-Settings = Mapping[str, Any]  # of a dataset, by its entry in config
-Values = dict[str, Any]  # of a JSON file
 Arrays = dict[str, ndarray]
-Made = tuple[Arrays, Values]  # of a kind: the splits, and how they were made, for dataset.json
+Made = tuple[Arrays, Facts]  # of a kind: the splits, and how they were made, for dataset.json
 INFO_FILE = "dataset.json"
 INFO_KEYS = ("name", "kind", "channels", "size", "levels", "counts", "sha256", "mean", "std", "source")
 MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
@@ -35,13 +40,6 @@ SLAB_BYTES = 2**24  # read at a time
 MOST_FEATURES = 10_000  # images of a set whose features are kept (for KID, precision, ...; FID uses all): bounds memory
 REMEDY = "delete the folder and prepare the data again"
 BATCH = 256  # images being decoded at a time
-LOG_SECONDS = 15.0  # between two lines of a progress bar in a log file; shorter tasks print none
-
-
-def progress(label: str, total: int | None, unit: str, **options: Any) -> tqdm:
-    """A progress bar on stderr, rarely redrawn if that is a file."""
-    pace = {} if sys.stderr.isatty() else {"delay": LOG_SECONDS, "mininterval": LOG_SECONDS}
-    return tqdm(total=total, desc=label, unit=f" {unit}", unit_scale=True, leave=False, **pace, **options)
 
 
 def ordered_map(function: Callable, items: Iterable, total: int, threads: int, label: str) -> Iterator:
@@ -49,14 +47,13 @@ def ordered_map(function: Callable, items: Iterable, total: int, threads: int, l
 
     Pillow decodes and resizes without Python's global lock, so threads share that work among cores.
 
-    Items are taken in the caller's thread, `BATCH` at a time; `total` and `label` are for the progress bar.
+    Items are taken in the caller's thread, `BATCH` at a time; there are `total`, and `label` names them on the
+    terminal.
     """
     source = iter(items)
-    with ThreadPoolExecutor(threads) as pool, progress(label, total, "images") as bar:
-        for batch in iter(lambda: list(itertools.islice(source, BATCH)), []):
-            for result in pool.map(function, batch):
-                yield result
-                bar.update()
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in counted(range(0, total, BATCH), f"{label}, batches"):
+            yield from pool.map(function, itertools.islice(source, BATCH))
 
 
 def on_disk(folder: Path, shape: tuple[int, ...]) -> ndarray:
@@ -97,7 +94,7 @@ def array_sha256(array: ndarray) -> str:
     return digest.hexdigest()
 
 
-def write_dataset(data_dir: str | Path, splits: Arrays, info: Values) -> Values:
+def write_dataset(data_dir: str | Path, splits: Arrays, info: Facts) -> Facts:
     """Write the arrays and dataset.json; returns what that holds.
 
     An old dataset.json is deleted first and the new one is written last: if it exists, the arrays are complete.
@@ -125,7 +122,7 @@ def write_dataset(data_dir: str | Path, splits: Arrays, info: Values) -> Values:
     return ordered
 
 
-def read_info(data_dir: str | Path) -> Values:
+def read_info(data_dir: str | Path) -> Facts:
     """Read dataset.json; UserError where it is missing, not JSON, or lacks a key."""
     path = Path(data_dir) / INFO_FILE
     info = read_json(path)
@@ -135,7 +132,7 @@ def read_info(data_dir: str | Path) -> Values:
     return info
 
 
-def data_identity(info: Values) -> Values:
+def data_identity(info: Facts) -> Facts:
     """What results record of the data they are of, from dataset.json: its name, and a hash of all arrays."""
     return {"dataset": info["name"], "data_sha256": sha256_json(info["sha256"])}
 

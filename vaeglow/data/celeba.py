@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image
 
 from vaeglow.config.keys import choice
-from vaeglow.data.arrays import Made, Settings, on_disk, ordered_map
+from vaeglow.data.arrays import Made, on_disk, ordered_map
 from vaeglow.data.sources import SOURCES, PinnedFile, obtain
+from vaeglow.files import Config
 
 SCHEMA = {
     "channels": {"const": 3, "default": 3},
@@ -36,7 +37,7 @@ LAST = {"train": 162_770, "val": 182_637, "test": 202_599}
 CENTRE = (89, 109)  # x, y of the 178x218 images; the crop of 128 is rows 45..173, columns 25..153
 
 
-def build(settings: Settings, name: str, output_dir: Path, threads: int) -> Made:
+def build(settings: Config, name: str, output_dir: Path, threads: int) -> Made:
     """Crop and shrink all images of the official partition, in its order; see `vaeglow.data`."""
     size = settings["size"]
     cut = functools.partial(square, crop=settings["crop"], size=size)

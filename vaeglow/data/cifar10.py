@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import Made, Settings
+from vaeglow.data.arrays import Made
 from vaeglow.data.seeds import HELD_OUT, hold_out
 from vaeglow.data.sources import SOURCES, PinnedFile, obtain
+from vaeglow.files import Config
 
 SCHEMA = {"channels": {"const": 3, "default": 3}, "size": {"const": 32}, **SOURCES, **HELD_OUT}
 ARCHIVE = PinnedFile(
@@ -22,7 +23,7 @@ ARCHIVE = PinnedFile(
 BATCHES = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
 
 
-def build(settings: Settings, name: str, output_dir: Path, **_: Any) -> Made:
+def build(settings: Config, name: str, output_dir: Path, **_: Any) -> Made:
     """The val split is the end of a seeded permutation of the training images; see `vaeglow.data`."""
     (path,) = obtain(name, settings, [ARCHIVE], "www.cs.toronto.edu/~kriz", output_dir)
     with tarfile.open(path) as archive:

@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from vaeglow.config.keys import count
-from vaeglow.data.arrays import Made, Settings
+from vaeglow.data.arrays import Made
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
+from vaeglow.files import Config
 
 SCHEMA = {
     "channels": {"const": 1},
@@ -21,7 +22,7 @@ SCHEMA = {
 }
 
 
-def build(settings: Settings, **_: Any) -> Made:
+def build(settings: Config, **_: Any) -> Made:
     """Enlarge the 1,797 digits and divide them by a seeded permutation; see `vaeglow.data`."""
     from sklearn.datasets import load_digits
 

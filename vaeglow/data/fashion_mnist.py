@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from vaeglow.data.arrays import Made, Settings
+from vaeglow.data.arrays import Made
 from vaeglow.data.seeds import HELD_OUT, hold_out
 from vaeglow.data.sources import SOURCES, PinnedFile, obtain
+from vaeglow.files import Config
 
 SCHEMA = {"channels": {"const": 1}, "size": {"const": 28}, **SOURCES, **HELD_OUT}
 HEADER = 16  # bytes before the pixels
@@ -40,7 +41,7 @@ FILES = {
 }
 
 
-def build(settings: Settings, name: str, output_dir: Path, **_: Any) -> Made:
+def build(settings: Config, name: str, output_dir: Path, **_: Any) -> Made:
     """The val split is the end of a seeded permutation of the training images; see `vaeglow.data`."""
     where = "github.com/zalandoresearch/fashion-mnist, or Debian's package dataset-fashion-mnist"
     contents = [

@@ -11,9 +11,10 @@ from numpy import ndarray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vaeglow.config.keys import choice
-from vaeglow.data.arrays import MODES, SPLITS, Made, Settings, on_disk, ordered_map
+from vaeglow.data.arrays import MODES, SPLITS, Made, on_disk, ordered_map
 from vaeglow.data.seeds import PATH, SPLIT_SEED, Stream
 from vaeglow.errors import UserError
+from vaeglow.files import Config
 
 SCHEMA = {
     "root": {
@@ -44,7 +45,7 @@ THREADS = 8  # that decode; Snakemake takes fewer where it has fewer cores
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
-def build(settings: Settings, output_dir: Path, threads: int, **_: Any) -> Made:
+def build(settings: Config, output_dir: Path, threads: int, **_: Any) -> Made:
     """Read a folder of images; see `vaeglow.data`.
 
     Files are taken by suffix (`SUFFIXES`), at any depth, hidden ones left out; sorted by relative path, then
@@ -86,7 +87,7 @@ def build(settings: Settings, output_dir: Path, threads: int, **_: Any) -> Made:
     }
 
 
-def divide(root: Path, settings: Settings) -> tuple[dict, int]:
+def divide(root: Path, settings: Config) -> tuple[dict, int]:
     """The files of each split, in their final order, and how many links were skipped."""
     if not root.is_dir():
         raise UserError(f"the dataset's `root` {root} is not a folder: correct the path")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from vaeglow.data.arrays import SPLITS, Arrays, Made, Settings
+from vaeglow.data.arrays import SPLITS, Arrays, Made
 from vaeglow.data.seeds import HELD_OUT, PATH, hold_out
 from vaeglow.errors import UserError
-from vaeglow.files import DAMAGED, sha256_file
+from vaeglow.files import DAMAGED, Config, sha256_file
 
 SCHEMA = {
     "file": {
@@ -24,7 +24,7 @@ SCHEMA = {
 }
 
 
-def build(settings: Settings, **_: Any) -> Made:
+def build(settings: Config, **_: Any) -> Made:
     """Read the arrays; see `vaeglow.data`.
 
     Training images come in the order of a seeded permutation, so the first n are a random subset; others do not.
@@ -43,7 +43,7 @@ def build(settings: Settings, **_: Any) -> Made:
     }
 
 
-def read(path: Path, names: Iterable[str], settings: Settings) -> tuple[Arrays, set[str]]:
+def read(path: Path, names: Iterable[str], settings: Config) -> tuple[Arrays, set[str]]:
     """The arrays of these names, uint8 [N, C, size, size] (any size if `settings` has none); the names of all."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -55,7 +55,7 @@ def read(path: Path, names: Iterable[str], settings: Settings) -> tuple[Arrays, 
         raise UserError(f"{path} is not a complete .npz file ({error}): write it again with numpy.savez") from None
 
 
-def _read(archive: zipfile.ZipFile, name: str, settings: Settings) -> ndarray:
+def _read(archive: zipfile.ZipFile, name: str, settings: Config) -> ndarray:
     """One array of an open file, as `read` returns it."""
     where = f"{archive.filename}: array {name}"
     try:

@@ -15,9 +15,10 @@ from numpy import ndarray
 from PIL import Image
 
 from vaeglow.config.keys import count
-from vaeglow.data.arrays import MODES, SPLITS, Made, Settings
+from vaeglow.data.arrays import MODES, SPLITS, Made
 from vaeglow.data.seeds import SPLIT_SEED, Stream
 from vaeglow.errors import UserError
+from vaeglow.files import Config
 
 
 class Crop(NamedTuple):
@@ -123,7 +124,7 @@ BLANK_STD = 6.0  # of 255 in luminance; lower: the black surround of the retina,
 MAX_DRAWS = 20
 
 
-def build(settings: Settings, **_: Any) -> Made:
+def build(settings: Config, **_: Any) -> Made:
     """Cut the crops; see `vaeglow.data`."""
     pictures, grids, crops = plan(settings)
     size = settings["size"]
@@ -162,7 +163,7 @@ def build(settings: Settings, **_: Any) -> Made:
     }
 
 
-def plan(settings: Settings) -> tuple[dict, dict, dict]:
+def plan(settings: Config) -> tuple[dict, dict, dict]:
     """Each picture and its grid, by name, and each split's crops; errors as for `build`.
 
     The pictures take turns, in a new order each round. So the first n images of a split, and any n evenly spaced

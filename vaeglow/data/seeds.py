@@ -15,7 +15,7 @@ from vaeglow.config.keys import count
 from vaeglow.errors import UserError
 
 # Schemas of keys that several kinds of dataset have: a path on this machine, and how they are split.
-PATH = {"type": "string", "minLength": 1}
+PATH = {"$ref": "#/$defs/text"}
 SPLIT_SEED = {"split_seed": count("seed of the split", 0, default=0)}
 HELD_OUT = {"val_images": count("training images held out (paper: 0)", 0, default=0), **SPLIT_SEED}
 

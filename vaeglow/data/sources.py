@@ -15,22 +15,21 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from vaeglow.data.arrays import Settings, progress
 from vaeglow.data.seeds import PATH
 from vaeglow.errors import UserError
-from vaeglow.files import explain_os_error, local_path, sha256_file
+from vaeglow.files import Config, explain_os_error, local_path, sha256_file
+from vaeglow.progress import Lines
 
 DOWNLOADS = "download"  # subfolder of a dataset's folder; files in it are not downloaded again
 SOURCES = {  # schema of the keys of datasets whose files are published
     "local": {
-        **PATH,
-        "type": ["string", "null"],
+        "$ref": "#/$defs/path_or_null",
         "default": None,
         "description": "the files on this machine, used instead of `sources`; `null`: none",
     },
     "sources": {
         "type": "array",
-        "items": {"type": "string", "minLength": 1},
+        "items": PATH,
         "uniqueItems": True,
         "default": [],
         "description": "paths and URLs (`http`, `https`, `file`), tried in this order; a list in an overlay replaces "
@@ -71,7 +70,7 @@ class PinnedFile:
         return "" if digest == self.digest else f"its sha256 is {digest} instead of {self.digest}"
 
 
-def obtain(name: str, settings: Settings, files: Collection[PinnedFile], where: str, output_dir: Path) -> list[Path]:
+def obtain(name: str, settings: Config, files: Collection[PinnedFile], where: str, output_dir: Path) -> list[Path]:
     """Get a dataset's files from the first place that has them.
 
     Args:
@@ -186,13 +185,15 @@ def _continue(url: str, part: Path, max_bytes: int) -> None:
         if answer.status != http.client.PARTIAL_CONTENT:
             have = 0
         total = None if answer.length is None else have + answer.length
-        with open(part, "ab" if have else "wb") as target, progress(part.stem, total, "B", initial=have) as bar:
+        lines = Lines(part.stem)
+        with open(part, "ab" if have else "wb") as target:
             for chunk in iter(lambda: answer.read1(CHUNK), b""):  # what has arrived; `read` would wait for all of it
                 have += len(chunk)
                 if have > max_bytes:
                     part.unlink()
                     raise Unavailable(f"{url} gives more than the {max_bytes:,} bytes that the file can have")
                 target.write(chunk)
-                bar.update(len(chunk))
+                if lines.is_due():
+                    lines.tell(f"{have:,} of {total or max_bytes:,} bytes")
         if total is not None and have < total:
             raise ConnectionError(f"broke off after {have:,} of {total:,} bytes")

@@ -20,12 +20,13 @@ from torch.nn import Module
 from torch.nn.functional import adaptive_avg_pool2d
 
 from vaeglow.data import arrays
-from vaeglow.data.arrays import Arrays, Values
+from vaeglow.data.arrays import Arrays
 from vaeglow.data.loader import Device
 from vaeglow.device import image_layout
 from vaeglow.errors import UserError
 from vaeglow.evaluation.inception import load_inception
 from vaeglow.evaluation.sample_quality import compare_neighbours, kernel_inception_distance
+from vaeglow.files import Facts
 from vaeglow.models.bounds import Numbers
 from vaeglow.progress import counted
 from vaeglow.results import SEAL, Result, read_result
@@ -174,7 +175,7 @@ class Reference:
 
     @classmethod
     def open(
-        cls, path: Path, weights: Path, batch_size: int, device: Device, content: Values, **expected: Any
+        cls, path: Path, weights: Path, batch_size: int, device: Device, content: Facts, **expected: Any
     ) -> "Reference":
         """Read the file of step `fid_reference`, and load its network.
 
@@ -184,7 +185,7 @@ class Reference:
         return cls(real, load_inception(weights, real.value("features"), device), batch_size, device)
 
     @property
-    def record(self) -> Values:
+    def record(self) -> Facts:
         """What results record of it. It is not among their inputs: machines round its numbers differently."""
         value = self.real.value
         return {
@@ -215,7 +216,7 @@ class Reference:
             **kernel_inception_distance(features, self.real.arrays["features"], self.device),
         }
 
-    def measure_sets(self, samples: ndarray) -> tuple[ndarray, Values]:
+    def measure_sets(self, samples: ndarray) -> tuple[ndarray, Facts]:
         """The features kept of the first set, and all numbers of a protocol, each image passed once through Inception.
 
         A protocol may have several sets of samples, which share no noise: set i is samples i * images to (i + 1) *

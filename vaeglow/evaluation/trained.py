@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaeglow.data.arrays import Values, open_split, read_info
+from vaeglow.data.arrays import open_split, read_info
 from vaeglow.data.loader import DECODING, SAMPLING, Device, step_generator
 from vaeglow.device import pick_device, set_threads
 from vaeglow.errors import UserError
-from vaeglow.files import sha256_json
+from vaeglow.files import Facts, sha256_json
 from vaeglow.models.base import GenerativeModel
 from vaeglow.models.bounds import Gaussian, gaussian_sample, quantise
 from vaeglow.models.glow_layer import GlowLayer
@@ -27,7 +27,7 @@ Layer = GlowLayer | FlowPrior
 BATCH_SIZE = 100  # images at a time; what noise an image gets depends on it, so it is not an option
 
 
-def started(device: str, threads: int) -> tuple[torch.device, Values]:
+def started(device: str, threads: int) -> tuple[torch.device, Facts]:
     """What a step begins with: the device it computes on (`pick_device`), and the provenance of this process."""
     set_threads(threads)
     on = pick_device(device)
@@ -58,7 +58,7 @@ class TrainedRun:
         set_threads(self.config["training"]["threads"])
 
     @property
-    def identity(self) -> Values:
+    def identity(self) -> Facts:
         """What every result of the run records: names and hashes."""
         return {
             **identity(self.config),

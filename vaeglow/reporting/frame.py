@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from math import nan
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from vaeglow.files import AnyPath
 from vaeglow.paths import RESULTS, result_path
 from vaeglow.results import Result, check_together, read_result
 
@@ -19,7 +19,6 @@ Lines: TypeAlias = "pandas.DataFrame"
 Numbers: TypeAlias = "pandas.Series"
 Row = Mapping[str, Any]  # of a table or figure: its keys in config, filled in
 Spec = Row  # of a table or a figure: what `vaeglow.config.plan.spec` returned
-Folder = str | Path
 Array = np.ndarray
 Words = Sequence[str]
 PerRow = Iterator[Lines]  # those of each row of a table
@@ -41,7 +40,7 @@ DRAWN_ROWS = {"rows": {"$ref": "#/$defs/drawn_rows"}}
 class Sources:
     """What one table, figure or claim reads by its `spec`; `evidence` is all that was read, in order."""
 
-    def __init__(self, spec: Spec, results_root: Folder) -> None:
+    def __init__(self, spec: Spec, results_root: AnyPath) -> None:
         self.spec = spec
         self.results_root = results_root
         self.evidence = []

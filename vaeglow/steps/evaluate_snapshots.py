@@ -24,10 +24,10 @@ def main(
 ) -> None:
     """Measure with the run's own seed, a point for each snapshot in order, the finished weights last.
 
-    `epoch` counts those of the run's own phase, as a float. Samples are the first set of those of step `sample` and the
-    noise of bits/dim is that of step `likelihood`, so the last point equals the results of these steps. `bits_per_dim`
-    (K = 1) and its `standard_error` are None where an image's is not finite, as can happen early in training; `fid`,
-    `kid` and `kid_standard_error` where more than half of the samples overflowed (`exploded_samples`), which is not a
+    `epoch` counts those of the run's own phase, as a float. Samples are the first set of those of step `sample`, so the
+    last point's FID and KID are that set's. `bits_per_dim` (K = 1) and its `standard_error`, of the first
+    `likelihood_images`, are None where an image's is not finite, as can happen early in training; `fid`, `kid` and
+    `kid_standard_error` where more than half of the samples overflowed (`exploded_samples`), which is not a
     distribution of images.
 
     Args:

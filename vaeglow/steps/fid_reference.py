@@ -55,12 +55,7 @@ def main(
     split_name = f"the {split} split of {info['name']}"
     require_images(len(apart_enough), images, split_name, f"protocol {protocol}", remedy)
     levels = info["levels"]
-    content |= {
-        "dataset": names["dataset"],
-        "levels": levels,
-        "image_shape": list(real.shape[1:]),
-        "data_sha256": names["data_sha256"],
-    }
+    content |= {**names, "levels": levels, "image_shape": list(real.shape[1:])}
     net = load_inception(weights, features, on)
     indices = evenly_spaced(apart_enough, images)
     arrays = image_features(real, net, batch_size, on, levels=levels, indices=indices)

@@ -3,9 +3,7 @@
 from pathlib import Path
 from subprocess import SubprocessError
 
-import yaml
-
-from vaeglow.config import merge, phases, read_config, resolve
+from vaeglow.config import merge, phases, read_config, read_layer, resolve
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, sha256_file
 from vaeglow.paths import identity, result_path
@@ -48,7 +46,7 @@ def main(*, config: Path, training: Path, overlay: Path, output: Path) -> None:
     registered = committed(overlay)
     run = read_result(training)
     content = read_json(config)
-    settings = yaml.safe_load(overlay.read_text(encoding="utf-8"))
+    settings = read_layer(overlay)
     whole = merge(read_config(Path("config").joinpath), settings)
     if run.value("seed") not in settings["seeds"]:
         raise UserError(f"{training}: seed {run.value('seed')} is not registered in {overlay}: train one that is")

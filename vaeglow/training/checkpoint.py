@@ -69,7 +69,6 @@ class FolderLock:
 
         The folder is created if missing, and temporary files of a killed save are removed.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             try:
                 stack.enter_context(FileLock(self.folder / "lock", timeout=0, fallback_to_soft=False))

@@ -32,7 +32,6 @@ from vaeglow.weights import Tensors
 
 WORK = ("training", "sampling")  # what is timed
 Work = Callable[[], object]  # a step of it
-Settings = Config  # `timing` of the config, and a step's flags
 
 
 def steps_to_fill(work: Work, warmup: int, seconds: float, device: torch.device) -> int:
@@ -68,7 +67,7 @@ def draw(model: GenerativeModel, batch: int, generator: torch.Generator) -> None
         model.sample(batch, 1.0, generator)
 
 
-def turns(config: Config, settings: Settings, gpu: int | None) -> Iterator[Any]:
+def turns(config: Config, settings: Config, gpu: int | None) -> Iterator[Any]:
     """What a timing process does, a turn at a time, on the GPU that the parent has claimed: set-up, warm-ups, windows.
 
     Yields:
@@ -117,14 +116,14 @@ def turns(config: Config, settings: Settings, gpu: int | None) -> Iterator[Any]:
 
 
 def timing_worker(
-    config: Config, settings: Settings, until: float | None = None
+    config: Config, settings: Config, until: float | None = None
 ) -> AbstractContextManager[Callable[[], Facts]]:
     """A timing process for the length of a block, see `worker`; its `turns`, on this process's GPU."""
     gpu = cuda.current_device() if settings["device"] == "cuda" else None
     return worker(f"timing {config['model']}", turns, config, settings, gpu, until=until)
 
 
-def time_in_turns(configs: Sequence[Config], windows: Settings, **place: Any) -> Facts:
+def time_in_turns(configs: Sequence[Config], windows: Config, **place: Any) -> Facts:
     """Time training steps of all models in turns, then sampling.
 
     Args:

@@ -57,8 +57,8 @@ wildcard_constraints:
     model=targets.one_of(config["models"]),
     seed=targets.one_of(targets.seeds(VIEWS)),
     protocol=targets.one_of(config["protocols"]),
-    table=targets.one_of(config["tables"]),
-    figure=targets.one_of(config["figures"]),
+    table=targets.one_of(VIEWS[PRESET]["tables"]),
+    figure=targets.one_of(VIEWS[PRESET]["figures"]),
     temperature=targets.one_of(targets.temperatures(VIEWS)),
     space="prior|latent",
 

@@ -17,7 +17,7 @@ rule write_spec:
         "logs/write_spec/{preset}/{section}/{name}.log",
     wildcard_constraints:
         section="tables|figures|claims",
-        name=targets.one_of([*config["tables"], *config["figures"], "claims"]),
+        name=targets.one_of([*VIEWS[PRESET]["tables"], *VIEWS[PRESET]["figures"], "claims"]),
     localrule: True
     conda:
         "../../environment.yml"

@@ -7,12 +7,11 @@ other data, too few images, or a value that is not finite. It is imported when i
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vaeglow.config.keys import Schema, count
 
 Reads = Mapping[str, Path]  # input -> its file
-Settings = Mapping[str, Any]
 Measured = tuple[dict, dict | None]  # the values of a result, and its arrays
 
 

@@ -16,14 +16,15 @@ from vaeglow.data.arrays import evenly_spaced, require_images
 from vaeglow.data.loader import DISTANCE_SOURCE, step_generator
 from vaeglow.evaluation.fid import Reference
 from vaeglow.evaluation.likelihood import dequantised_batches
-from vaeglow.evaluation.probes import IMAGES, LATENTS, Measured, Reads, Settings
+from vaeglow.evaluation.probes import IMAGES, LATENTS, Measured, Reads
 from vaeglow.evaluation.trained import BATCH_SIZE, TrainedRun
+from vaeglow.files import Config
 from vaeglow.models.bounds import gaussian_sample, quantise
 from vaeglow.models.vae_glow import VAEGlow
 
 
 @torch.no_grad
-def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
+def measure(run: TrainedRun, reads: Reads, settings: Config) -> Measured:
     """FID and KID of each of the four sets, by the protocol of the reference."""
     reference = Reference.open(
         reads["reference"],

@@ -5,18 +5,18 @@ import torch
 from numpy import ndarray
 from torch import Tensor
 
-from vaeglow.data.arrays import Values
 from vaeglow.data.loader import INTERPOLATION, Device, step_generator
 from vaeglow.errors import UserError
-from vaeglow.evaluation.probes import Measured, Reads, Settings
+from vaeglow.evaluation.probes import Measured, Reads
 from vaeglow.evaluation.trained import BATCH_SIZE, Layer, TrainedRun, vae_and_layer
+from vaeglow.files import Config, Facts
 from vaeglow.models.bounds import normal_like, quantise
 from vaeglow.models.vae import VAE
 
 PIXELS = (-3, -2, -1)  # the axes of an image
 
 
-def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
+def measure(run: TrainedRun, reads: Reads, settings: Config) -> Measured:
     """See `interpolate`, `distances` and `detail`; images of the pairs `shown`. The rule adds the `space`."""
     vae, layer = vae_and_layer(run.network, run.config, "the probe interpolation")
     images = interpolate(
@@ -31,7 +31,7 @@ def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
     return {"space": settings["space"], **distances(images), **detail(images)}, {"images": images[: settings["shown"]]}
 
 
-def distances(images: ndarray) -> Values:
+def distances(images: ndarray) -> Facts:
     """Distances of neighbours and of ends of images [pairs, steps, C, H, W]: RMS over an image, grey levels."""
     return {
         "step_distances": rms(images[:, 1:], images[:, :-1]).tolist(),
@@ -44,7 +44,7 @@ def rms(images: ndarray, others: ndarray | float) -> ndarray:
     return np.sqrt(((images.astype(float) - others) ** 2).mean(PIXELS))
 
 
-def detail(images: ndarray) -> Values:
+def detail(images: ndarray) -> Facts:
     """Whether images between two ends have the ends' detail, or a cross-fade's: of [pairs, steps, C, H, W].
 
     Detail is the mean square difference of neighbouring pixels. A cross-fade of unrelated images loses half of it at

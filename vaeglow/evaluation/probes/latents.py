@@ -16,8 +16,9 @@ from torch import Tensor
 
 from vaeglow.data.loader import LATENTS
 from vaeglow.evaluation.likelihood import Batches, dequantised_batches, finite, joined
-from vaeglow.evaluation.probes import Measured, Reads, Settings
+from vaeglow.evaluation.probes import Measured, Reads
 from vaeglow.evaluation.trained import Layer, TrainedRun, vae_and_layer
+from vaeglow.files import Config
 from vaeglow.models.bounds import LOG_2PI, Pair, Terms, gaussian_log_density, gaussian_sample
 from vaeglow.models.vae import VAE, Decode, log_importance_weights
 
@@ -27,7 +28,7 @@ DRAWS = 8  # around the latent that an image was drawn from, for each width
 WIDTHS = (0.25, 0.5, 1.0, 2.0)  # times the posterior's standard deviation
 
 
-def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
+def measure(run: TrainedRun, reads: Reads, settings: Config) -> Measured:
     """The values of a model's `latents.json`.
 
     For N test images y, one z ~ q(z|y) each: `active_units`; `kl_nats`, the mean of log q(z|y) - log p(z), which is

@@ -17,13 +17,14 @@ from numpy import ndarray
 from scipy.spatial.distance import cdist
 from skimage.metrics import structural_similarity
 
-from vaeglow.data.arrays import Arrays, Values, evenly_spaced
+from vaeglow.data.arrays import Arrays, evenly_spaced
 from vaeglow.data.loader import LAYER_DRAWS, step_generator
 from vaeglow.errors import UserError
 from vaeglow.evaluation.likelihood import Batches, joined
-from vaeglow.evaluation.probes import Measured, Reads, Settings
+from vaeglow.evaluation.probes import Measured, Reads
 from vaeglow.evaluation.probes.interpolation import rms
 from vaeglow.evaluation.trained import BATCH_SIZE, TrainedRun
+from vaeglow.files import Config, Facts
 from vaeglow.models.bounds import gaussian_sample, quantise
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as Pillow's "L"
@@ -31,7 +32,7 @@ BLANK = 1e-9  # squared grey levels: below it there is only float rounding
 ROUNDING = 1 / 12  # power of the error of rounding to whole grey levels, at every frequency
 
 
-def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
+def measure(run: TrainedRun, reads: Reads, settings: Config) -> Measured:
     """See `draw` and `probe_action`; of the first latents, those shown, the images `vae` and `layer`."""
     drawn, exploded = draw(run, settings["images"], settings["draws"], settings["temperature"])
     data = evenly_spaced(run.images(reads["test"]), settings["images"])  # as many real images as latents
@@ -78,7 +79,7 @@ def draw(run: TrainedRun, images: int, draws: int, temperature: float) -> tuple[
     return arrays, exploded
 
 
-def probe_action(draws: Arrays, data: ndarray, levels: int) -> Values:
+def probe_action(draws: Arrays, data: ndarray, levels: int) -> Facts:
     """The values of `layer_action.json`. "The layer's images" are the first draw of each latent.
 
     Distances are RMS differences in grey levels, means over the latents: `pixel_distance` of the layer's images from

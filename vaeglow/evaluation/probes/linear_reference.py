@@ -17,8 +17,9 @@ from sklearn.decomposition import PCA
 from vaeglow.data.arrays import evenly_spaced, require_images
 from vaeglow.errors import UserError
 from vaeglow.evaluation.likelihood import EVALUATION, dequantised_batches, finite
-from vaeglow.evaluation.probes import Measured, Reads, Settings
+from vaeglow.evaluation.probes import Measured, Reads
 from vaeglow.evaluation.trained import TrainedRun
+from vaeglow.files import Config
 from vaeglow.models.bounds import Numbers, bits_per_dim, gaussian_log_density
 
 SQUEEZES = (1, 2, 4)
@@ -28,7 +29,7 @@ PCA_IMAGES = 20_000  # most training images the components are fitted to: more c
 
 
 @torch.no_grad
-def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
+def measure(run: TrainedRun, reads: Reads, settings: Config) -> Measured:
     """The references of two residuals of the same dequantised test images (docs/squeeze.md)."""
     model = run.network
     train = evenly_spaced(run.images(reads["train"]), PCA_IMAGES)

@@ -14,18 +14,19 @@ import torch
 from numpy import ndarray
 from torch.nn import Module
 
-from vaeglow.data.arrays import Values, evenly_spaced, require_images
+from vaeglow.data.arrays import evenly_spaced, require_images
 from vaeglow.evaluation.fid import extract_features
 from vaeglow.evaluation.inception import load_inception
-from vaeglow.evaluation.probes import Measured, Reads, Settings
+from vaeglow.evaluation.probes import Measured, Reads
 from vaeglow.evaluation.sample_quality import BLOCK, distances
 from vaeglow.evaluation.trained import TrainedRun
+from vaeglow.files import Config, Facts
 from vaeglow.results import read_result
 
 TRAINING_BLOCK = 1000  # training images whose features are in memory at a time
 
 
-def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
+def measure(run: TrainedRun, reads: Reads, settings: Config) -> Measured:
     """See above; training images are those the run trained on."""
     result = read_result(reads["samples"], ("images",), **run.identity)
     number = settings["samples"]
@@ -108,7 +109,7 @@ def copies(images: ndarray, train: ndarray) -> ndarray:
     return np.array([content in copied for content in contents])
 
 
-def nearer_than_test(samples: ndarray, test: ndarray) -> Values:
+def nearer_than_test(samples: ndarray, test: ndarray) -> Facts:
     """How many samples are nearer to a training image than the nearest 1% and 5% of test images are.
 
     Of distances to the nearest training image, [N] and [M]. Samples like test images have shares of about .01 and .05.

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from vaeglow.data.loader import NOISE_MAPS
 from vaeglow.evaluation.likelihood import Batches, dequantised_batches, finite, joined
-from vaeglow.evaluation.probes import Measured, Reads, Settings
+from vaeglow.evaluation.probes import Measured, Reads
 from vaeglow.evaluation.trained import TrainedRun, vae_and_layer
+from vaeglow.files import Config
 from vaeglow.models.bounds import quantise
 
 
-def measure(run: TrainedRun, reads: Reads, settings: Settings) -> Measured:
+def measure(run: TrainedRun, reads: Reads, settings: Config) -> Measured:
     """The decoder's mean and standard deviation at the posterior means z of test images.
 
     Returns:

@@ -1,7 +1,7 @@
 """The ledger of claims: for each claim of the paper a measurement, its certainty, and a verdict by a stated rule.
 
 A kind of claim is a function of `kinds` or `sample_kinds`, declared by `kind`. `statistics` makes an interval and a
-verdict of what it measures, `ledger` the files. Torch, pandas and scipy are imported when a ledger is made. Whatever
+verdict of what it measures, `ledger` the files. Pandas and scipy are imported when a ledger is made. Whatever
 reads may raise UserError: a file is missing, damaged, or of another kind.
 """
 

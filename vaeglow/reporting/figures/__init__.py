@@ -19,10 +19,10 @@ import numpy as np
 from vaeglow.config.registry import kinds_of
 from vaeglow.data.arrays import evenly_spaced, open_split, read_info, require_images
 from vaeglow.errors import UserError
-from vaeglow.files import sha256_json
+from vaeglow.files import AnyPath, sha256_json
 from vaeglow.reporting import frame, style
 from vaeglow.reporting.columns import t_end
-from vaeglow.reporting.frame import Array, Folder, Lines, Numbers, Row, Spec
+from vaeglow.reporting.frame import Array, Lines, Numbers, Row, Spec
 from vaeglow.reporting.style import Axes, Figure, Page
 from vaeglow.results import REMEDY, Result, check_together
 
@@ -33,7 +33,7 @@ AGAINST = " against {images:,} {split} images, {features} features{biased} (prot
 PALE = {"alpha": 0.4, "linewidth": 0.7, "markersize": 2.5, "zorder": 1}  # one seed of several
 
 
-def draw(spec: Spec, results_root: Folder, data_root: Path) -> Figure:
+def draw(spec: Spec, results_root: AnyPath, data_root: Path) -> Figure:
     """Draw the figure that a spec describes.
 
     Args:
@@ -89,7 +89,7 @@ def curve(axes: Axes, values: Lines, errors: Any = None, order: int = 1, aside: 
 class Sources(frame.Sources):
     """What one figure reads by its spec: results, and images."""
 
-    def __init__(self, spec: Spec, results_root: Folder, data_root: Path) -> None:
+    def __init__(self, spec: Spec, results_root: AnyPath, data_root: Path) -> None:
         super().__init__(spec, results_root)
         self.datasets = list(dict.fromkeys(row["dataset"] for row in spec["rows"]))
         self.data_root = data_root

@@ -28,9 +28,9 @@ from vaeglow.config.registry import kinds_of
 from vaeglow.data.arrays import MOST_FEATURES
 from vaeglow.errors import UserError
 from vaeglow.evaluation.timing import CLOCKS, clock_of
-from vaeglow.files import read_csv
+from vaeglow.files import AnyPath, read_csv
 from vaeglow.reporting.columns import RANGE, SEEDS
-from vaeglow.reporting.frame import Folder, Lines, Row, Sources, Spec, Words, drawn_at, files
+from vaeglow.reporting.frame import Lines, Row, Sources, Spec, Words, drawn_at, files
 from vaeglow.reporting.templates import render
 from vaeglow.reporting.traced import COLUMNS, distinct, sealed, trace_cells
 from vaeglow.results import Result, machines
@@ -41,7 +41,7 @@ NUMBER = re.compile(r"-|([≤>] )?-?[\d.]+( (±|to|of) -?[\d.]+| \(([\d.]+ to|±
 SPREAD = {"{} ± {}": ["sd"], "{} [{}, {}]": ["lower", "upper"], "{} ({} to {})": ["low", "high"]}
 
 
-def build_table(spec: Spec, published: Folder, results_root: Folder) -> Lines:
+def build_table(spec: Spec, published: AnyPath, results_root: AnyPath) -> Lines:
     """The table's rows, every cell as printed text.
 
     Args:
