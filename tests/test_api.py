@@ -1,7 +1,9 @@
 """`vaeglow.load(path)` and what a model in hand can do."""
 
 import json
+import os
 import re
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,9 +19,11 @@ from waiting import ROOT, python, text_of
 import vaeglow
 from docs.examples import own_loop
 from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.errors import Interrupted
 from vaeglow.evaluation.likelihood import EVALUATION
 from vaeglow.files import read_json
 from vaeglow.models.bounds import quantise
+from vaeglow.training.trainer import Trainer
 
 SHAPE = (CHANNELS, SIZE, SIZE)
 TUTORIAL = json.loads(text_of("docs/tutorial.ipynb"))["cells"]
@@ -193,6 +197,22 @@ def test_train_is_the_workflows_training_and_goes_on_in_its_folder(tmp_path, ima
         elsewhere = pool.submit(vaeglow.train, pil(images), "vae", **how).result()
     assert same_tensors(elsewhere.network.state_dict(), base.weights())
     assert not list(temporary.iterdir())
+    again.save(tmp_path / "saved.safetensors")
+    saved = vaeglow.load(tmp_path / "saved.safetensors")
+    assert saved.about == again.about and same_tensors(saved.network.state_dict(), base.weights())
+
+
+def test_without_a_folder_an_interrupt_keeps_nothing_and_says_so(images, tmp_path, monkeypatch):
+    plain = Trainer.train_step
+
+    def train_step(self: Trainer, *words: object) -> None:
+        plain(self, *words)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Trainer, "train_step", train_step)
+    for folder, says in (("", "^nothing is kept: with a folder"), (tmp_path, "^SIGTERM: state saved, run again")):
+        with pytest.raises(Interrupted, match=says):
+            vaeglow.train(images, "vae", folder=folder, models=TINY)
 
 
 def test_what_train_refuses(images):

@@ -14,7 +14,7 @@ import yaml
 from fid_tools import pixels, write_pngs
 from PIL import Image
 from pytorch_fid import fid_score
-from run_tools import SIZE, blobs, refused, run_step
+from run_tools import SIZE, blobs, refused, run_step, shipped_config
 from waiting import ROOT, Row, python, said, text_of
 
 import vaeglow
@@ -29,6 +29,7 @@ from vaeglow.paths import IDENTITY
 @pytest.fixture
 def features(monkeypatch) -> None:
     """Stands for Inception, its weights and all: features are the pixels."""
+    monkeypatch.setattr(images, "inception", lambda path: path)
     for module in (inception, fid):  # imported before: else fid would keep the stand-in
         monkeypatch.setattr(module, "load_inception", lambda path, features, device: pixels)
 
@@ -64,6 +65,8 @@ def test_samples_in_a_folder_are_the_models_and_what_is_there_stays(run, vaeglow
     for number, image in enumerate(drawn):
         assert np.array_equal(Image.open(f"samples/{number:05}.png"), image)
     (line,) = run("sample", vaeglow_run.model)
+    assert line == "error: samples already exists: give a new or empty folder, or a .png file"
+    (line,) = run("sample", vaeglow_run.model, "--count", 0)  # where they go is checked first
     assert line == "error: samples already exists: give a new or empty folder, or a .png file"
     Path("empty").mkdir()
     run("sample", vaeglow_run.model, "--output", "empty", "--count", 1)
@@ -175,7 +178,7 @@ def test_what_cannot_be_scored(fails, features, blobs_dir, vae_run):
     Path("x.safetensors").write_text("none")
     Path("x.png").write_bytes(b"none")
     for samples, says in {
-        "mixed": r"whole images of one size are needed, not mixed/0.*\(8x8\), mixed/x.png \(9x8\): repair or",
+        "mixed": r"mixed: images of one size are needed, not 0.*\(8x8\), x.png \(9x8\): remove some, or",
         "few": "few has 1 images, this comparison needs 6",
         "empty": "empty holds no image files",
         "x.png": "x.png is not a complete .npz file",
@@ -195,16 +198,32 @@ def test_what_cannot_be_scored(fails, features, blobs_dir, vae_run):
     fails("unknown device 'gpu'", "score", vae_run.model, folder, "--device", "gpu")
 
 
-def test_without_weights_one_line_says_what_makes_them(fails, monkeypatch, tmp_path, inception_file):
-    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "checkout/vaeglow")
+def test_inceptions_weights_are_the_clones_or_fetched_once(fails, monkeypatch, tmp_path, inception_file, capsys):
+    checkout = tmp_path / "checkout"
+    shutil.copytree(ROOT / "config", checkout / "config")
+    monkeypatch.setattr(paths, "PACKAGE", checkout / "vaeglow")
+    monkeypatch.setattr(images, "user_cache_path", lambda name: tmp_path / name)
+    fetched = []
+
+    def fetch(settings: Row, output: Path) -> None:
+        fetched.append(settings)
+        output.parent.mkdir()
+        shutil.copy(inception_file, output)
+
+    monkeypatch.setattr(images.inception_weights.main, "__wrapped__", fetch)
     Path("a").mkdir()
-    says = r"is missing .* run `vaeglow run resources/weights/inception-2015-12-05.safetensors`$"
-    fails(says, "score", "a", "a")
+    fails("nowhere does not exist: correct the path", "score", "a", "a", "--weights", "nowhere")
     fails("^error: a ", "score", "a", "a", "--weights", inception_file)
-    weights = tmp_path / "checkout" / images.WEIGHTS  # the checkout's own serve any folder
+    cached = images.inception(images.WEIGHTS)
+    assert capsys.readouterr().err == f"{cached}: Inception's weights are fetched, once\n"
+    assert fetched == [shipped_config()["evaluation"]["inception"]]
+    fails("^error: a ", "score", "a", "a")
+    shutil.rmtree(tmp_path / "vaeglow")
+    weights = checkout / images.WEIGHTS  # the checkout's own serve any folder
     weights.parent.mkdir(parents=True)
     shutil.copy(inception_file, weights)
     fails("^error: a ", "score", "a", "a")
+    assert len(fetched) == 1
 
 
 def test_info_of_a_model_and_of_results(run, vaeglow_run, results_tree):
@@ -292,11 +311,22 @@ def test_as_a_process():
     assert all(name in helped for name in ("train", "sample", "score", "info", "models", "card", "run", "init"))
 
 
+def test_a_warning_is_a_note(tmp_path):
+    done = python("-m", "vaeglow", "sample", "fashion_mnist/glow", "--count", "64", "--grid", cwd=tmp_path)
+    assert done.returncode == 0
+    assert re.fullmatch(r"note: \d+ of 64 samples overflowed and were clipped\n", done.stderr)
+
+
 def test_a_folder_of_images_becomes_a_model(run, fails):
     write_pngs(Path("photos"), blobs(9, 3))
     Path("photos/9.png").write_text("none")
-    fails("whole images of one size are needed, not .*not an image", "train", "photos")
+    fails(
+        "photos: 1 of 10 image files are broken, such as 9.png: not an image: repair or remove them$", "train", "photos"
+    )
+    fails("photos/9.png is not a folder of images: correct the path", "train", "photos/9.png")
     Path("photos/9.png").unlink()
+    fails("--size -1: give the side of the images", "train", "photos", "--size", -1)
+    fails("photos/0.*png is a file: name a folder", "train", "photos", "--folder", next(Path("photos").iterdir()))
     words = ("train", "photos", "--model", "vae", "--size", 8, "--seed", 3, "--folder", "kept")
     last = run(*words)[-1]
     assert last == f"model.safetensors: {vaeglow.load('model.safetensors')}"
@@ -308,6 +338,12 @@ def test_a_folder_of_images_becomes_a_model(run, fails):
     fails("--output b.pt: name a new file", *words, "--output", "b.pt")
 
 
+def test_grey_images_become_a_grey_model_trained_for_so_many_epochs(run):
+    write_pngs(Path("photos"), np.repeat(blobs(9, 1)[:, :1], 3, 1))
+    last = run("train", "photos", "--model", "vae", "--size", 8, "--epochs", 3)[-1]
+    assert "3 epochs" in last and last.endswith("images 1x8x8>")
+
+
 def test_run_is_snakemake_on_the_workflow_and_the_folders_own_config(run, fails, monkeypatch):
     calls = []
     monkeypatch.setattr("os.execv", lambda program, words: calls.append(words))
@@ -315,6 +351,8 @@ def test_run_is_snakemake_on_the_workflow_and_the_folders_own_config(run, fails,
     start = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
     assert calls == [[*start, "results/table2.csv", "-n", "--cores", "4", "--", "b"]]
     fails("x after --config is not KEY=VALUE", "run", "--config", "x")
+    done = python("-m", "vaeglow", "run")
+    assert done.returncode == 2 and "arguments are required: words" in done.stderr
     monkeypatch.setitem(sys.modules, "snakemake", None)
     fails(re.escape('pip install "vaeglow[workflow]"'), "run", "results/table2.csv")
 

@@ -1,6 +1,7 @@
 """Models of images, their samples, the quality of anybody's, and the paper's tables (docs/python.md)."""
 
 import sys
+import warnings
 from argparse import ArgumentParser
 
 from vaeglow import __version__
@@ -25,8 +26,9 @@ def main() -> None:
         how = {"help": text, "description": text, "add_help": False, "allow_abbrev": False}
         parser_of_command = commands.add_parser(command.__name__, parents=[cli.step(command).parser], **how)
         parser_of_command.set_defaults(command=command)
+    warnings.formatwarning = lambda message, *_: f"note: {message}\n"
     given = sys.argv[1:]
-    if given[:1] == ["run"] and not {"-h", "--help"} & {*given}:
+    if given[:1] == ["run"] and given[1:] and not {"-h", "--help"} & {*given}:
         return cli.run(lambda: run(given[1:]))  # options of Snakemake as they are
     words = vars(parser.parse_args())
     cli.run(lambda: words.pop("command")(**words))

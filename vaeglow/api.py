@@ -21,7 +21,7 @@ from vaeglow.config import config_file, merge, phases, read_config, resolve
 from vaeglow.config.check import check_config
 from vaeglow.data import moments, value_counts, write_dataset
 from vaeglow.device import pick_device
-from vaeglow.errors import UserError
+from vaeglow.errors import Interrupted, UserError
 from vaeglow.evaluation import trained
 from vaeglow.evaluation.likelihood import EVALUATION, dequantised_batches, importance_bits_per_dim
 from vaeglow.evaluation.probes.interpolation import interpolate
@@ -31,7 +31,7 @@ from vaeglow.models.bounds import Gaussian, quantise
 from vaeglow.paths import identity, result_path, shipped
 from vaeglow.released import locate
 from vaeglow.steps import train as training_step
-from vaeglow.weights import load_model
+from vaeglow.weights import KEY, load_model, write_tensors
 
 
 def train(
@@ -48,14 +48,24 @@ def train(
     The config is that of the package, or of the working folder after `vaeglow init`.
 
     Args:
-        images: square ones, see `as_array`; all train.
+        images: uint8 [N, C, size, size], C 1 or 3, N at least 2, a tensor or an array, or a list of PIL images; all
+            train.
         model: its name in the config.
         preset: its name in the config: how large the networks are, how long they train.
         seed: of weights, order and noise.
         folder: for data, weights and resume state; the same call resumes from it. By default a temporary one.
         device: `auto`, `cpu` or `cuda`.
-        **overrides: changes to the config, as its key `overrides` takes them. What does not fit is a UserError.
+        **overrides: changes to the config, as its key `overrides` takes them: `training={"epochs": 5}` for all phases.
+
+    Returns:
+        The trained model; `Model.save` keeps it.
+
+    Raises:
+        UserError: images or overrides that do not fit; no such model, preset or GPU; a loss that is not finite.
+        Interrupted: a signal stopped it; with a folder the same call goes on.
     """
+    if Path(folder).is_file():
+        raise UserError(f"{folder} is a file: name a folder for data, weights and resume state")
     x = as_array(images)
     if len(x) < 2 or x.shape[2] != x.shape[3]:
         raise UserError(f"to train, two or more square images are needed, not {list(x.shape)}")
@@ -83,6 +93,10 @@ def train(
                 # the step itself, without its command line
                 training_step.main.__wrapped__(**files, **how, **base, state_dir=state, data_dir=data_dir)
                 base = {"base": files["model"], "base_training": files["training"]}
+        except Interrupted:
+            if folder:
+                raise
+            raise Interrupted("nothing is kept: with a folder of your own the same command resumes") from None
         finally:
             torch.set_num_threads(threads)  # a run has a number of its own
         return Model(files["model"], device)
@@ -128,6 +142,14 @@ class Model:
         epochs = "+".join(str(run["training"]["epochs"]) for run in phases(self.config))
         names = ", ".join(f"{key} {value}" for key, value in identity(self.config).items())
         return f"<vaeglow.Model: {names}, {epochs} epochs, {size}, images {'x'.join(map(str, self.network.shape))}>"
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a file, which it replaces; `vaeglow.load` takes one that ends in `.safetensors`.
+
+        Raises:
+            UserError: no room or no permission to write there.
+        """
+        write_tensors(path, self.network.state_dict(), KEY, self.about)
 
     def sample(self, count: int, temperature: float = 1.0, seed: int = 0) -> Tensor:
         """Draw images.

@@ -44,15 +44,29 @@ def finite_numbers(values: Any, what: str, *shape: int) -> Tensor:
     return numbers
 
 
-def save_images(images: Any, path: str | Path) -> None:
-    """Write images (see `as_array`) as PNG: to a path in `.png` all in a grid, else each to a file of a new folder."""
-    path = Path(path)
-    array = as_array(images)
+def takes_images(path: Path) -> bool:
+    """Whether `save_images` writes one file; UserError where it cannot write to that path."""
     one_file = path.suffix == ".png"
     if path.exists() and (path.is_file() != one_file or (path.is_dir() and any(path.iterdir()))):
         raise UserError(f"{path} already exists: give a new or empty folder, or a .png file")
     if path.suffix.lower() in Image.registered_extensions() and not one_file:
         raise UserError(f"{path}: pictures are written as PNG: name it {path.with_suffix('.png').name}")
+    return one_file
+
+
+def save_images(images: Any, path: str | Path) -> None:
+    """Write images as PNG: to a path in `.png` all in a grid, else each to a file of a new folder.
+
+    Args:
+        images: uint8 [N, C, H, W], C 1 or 3, a tensor or an array, or a list of PIL images.
+        path: of the file or the folder.
+
+    Raises:
+        UserError: other images; the path is taken, or cannot be written.
+    """
+    path = Path(path)
+    array = as_array(images)
+    one_file = takes_images(path)
     with atomic_path(path) as temporary:
         if one_file:
             shape = array.shape[1:]

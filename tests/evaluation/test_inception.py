@@ -24,7 +24,7 @@ STATE = random_inception()
 
 def test_files_that_are_not_the_weights_are_refused(inception_file, tmp_path):
     path = tmp_path / "x.safetensors"
-    with user_error("is missing"):
+    with user_error("does not exist"):
         load_weights(path)
     path.write_text("no tensors")
     with user_error("does not hold Inception weights"):

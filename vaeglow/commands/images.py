@@ -1,17 +1,22 @@
 """Commands `sample`, `score` and `info`: samples of a model, the quality of anybody's, what a file is."""
 
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import yaml
+from platformdirs import user_cache_path
 
+from vaeglow.config import config_file, read_config
 from vaeglow.data import folder, npz
 from vaeglow.data.arrays import INFO_FILE, Arrays, evenly_spaced, open_split, read_info, require_images
 from vaeglow.errors import UserError
 from vaeglow.paths import INCEPTION, shipped
 from vaeglow.released import locate, locate_weights
 from vaeglow.reporting.figures import full_range
+from vaeglow.steps import inception_weights
 from vaeglow.verify import read_checked
 
 SAMPLES = Path("samples")
@@ -45,10 +50,11 @@ def sample(
         grid: one picture of all in place of a folder of files
         output: a new or empty folder (samples), or a .png file for a grid
     """
-    from vaeglow.images import save_images
+    from vaeglow.images import save_images, takes_images
 
     weights = locate_weights(model)
     path = Path(f"{output}.png") if grid and output.suffix != ".png" else output
+    takes_images(path)  # said before the samples are drawn
     images, what = read(weights, count, temperature, seed, device)
     save_images(images, path)
     print(f"{path}: {what}")
@@ -112,12 +118,10 @@ def score(
         save_statistics.suffix != ".npz" or save_statistics.exists() or not save_statistics.parent.is_dir()
     ):
         raise UserError(f"--save-statistics {save_statistics}: give the name of a new file that ends in .npz")
-    if weights == WEIGHTS and not weights.exists() and shipped(INCEPTION).exists():  # outside the checkout
-        weights = shipped(INCEPTION)
     on = pick_device(device)
     sides = {"reference": locate(reference), "samples": locate(samples)}
     measured = {side: read_statistics(path, FEATURES) for side, path in sides.items()}
-    net = None if all(measured.values()) else load_inception(weights, FEATURES, on)
+    net = None if all(measured.values()) else load_inception(inception(weights), FEATURES, on)
     images = {}
     what_is = {side: f"statistics in {path}" for side, path in sides.items()}
     for side, path in sides.items():
@@ -149,6 +153,20 @@ def score(
         return
     features = (drawn["features"], real["features"], on)
     print(QUALITY.format(**kernel_inception_distance(*features), **compare_neighbours(*features)))
+
+
+def inception(weights: Path) -> Path:
+    """The file of Inception's weights: as given, else the clone's, else the user's cache, where it is made once."""
+    if weights != WEIGHTS or weights.exists():
+        return weights
+    if shipped(INCEPTION).exists():
+        return shipped(INCEPTION)
+    cached = user_cache_path("vaeglow") / weights.name
+    if not cached.exists():
+        print(f"{cached}: Inception's weights are fetched, once", file=sys.stderr, flush=True)
+        settings = read_config(partial(config_file, shipped, True))["evaluation"]["inception"]
+        inception_weights.main.__wrapped__(settings=settings, output=cached)
+    return cached
 
 
 def require_comparable(images: Arrays, what_is: dict[str, str], count: int) -> None:

@@ -71,10 +71,8 @@ def build(settings: Config, output_dir: Path, threads: int, **_: Any) -> Made:
                 count += 1
         splits[split] = images[:count]
     if broken and settings["on_broken"] == "error":
-        examples = "; ".join(f"{name}: {reason}" for name, reason in itertools.islice(broken.items(), 3))
-        counts = f"{len(broken)} of {sum(map(len, files.values()))} image files are broken"
-        remedy = "repair or remove them, or set `on_broken: skip` in the overlay that names this dataset"
-        raise UserError(f"{root}: {counts}, such as {examples}: {remedy}")
+        remedy = ", or set `on_broken: skip` in the overlay that names this dataset"
+        raise UserError(said_broken(root, broken, sum(map(len, files.values()))) + remedy)
     for split, paths in files.items():
         if paths and not len(splits[split]):
             raise UserError(f"{root}: all {len(paths)} images of the {split} split are broken: repair the files")
@@ -85,6 +83,12 @@ def build(settings: Config, output_dir: Path, threads: int, **_: Any) -> Made:
         "split_seed": settings["split_seed"],
         "filter": "lanczos",
     }
+
+
+def said_broken(root: Path, broken: dict[str, str], total: int) -> str:
+    """What is said of broken files, whose reasons are given by name, among so many in a folder."""
+    examples = "; ".join(f"{name}: {reason}" for name, reason in itertools.islice(broken.items(), 3))
+    return f"{root}: {len(broken)} of {total} image files are broken, such as {examples}: repair or remove them"
 
 
 def divide(root: Path, settings: Config) -> tuple[dict, int]:
@@ -159,16 +163,20 @@ def read_whole(root: Path, size: int | None) -> ndarray:
 
     `size`: see `read_square`.
     """
+    if not root.is_dir():
+        raise UserError(f"{root} is not a folder of images: correct the path")
+    if size is not None and size < 1:
+        raise UserError(f"--size {size}: give the side of the images in pixels")
     paths, _ = _list(root, root, set())
-    images = [read_or_reason(path, size, 3) for path in paths]
-    looks = {}  # size, or what is wrong: the last such file
-    for path, image in zip(paths, images, strict=True):
-        look = image if isinstance(image, str) else f"{image.shape[2]}x{image.shape[1]}"
-        looks[look] = path
-    if len(looks) > 1 or look is image:
-        named = ", ".join(f"{path} ({look})" for look, path in itertools.islice(looks.items(), 3))
-        raise UserError(f"whole images of one size are needed, not {named}: repair or remove some, or give a --size")
-    return np.stack(images)
+    images = {str(path.relative_to(root)): read_or_reason(path, size, 3) for path in paths}
+    broken = {name: image for name, image in images.items() if isinstance(image, str)}
+    if broken:
+        raise UserError(said_broken(root, broken, len(paths)))
+    looks = {f"{image.shape[2]}x{image.shape[1]}": name for name, image in images.items()}  # the last of each size
+    if len(looks) > 1:
+        named = ", ".join(f"{name} ({look})" for look, name in itertools.islice(looks.items(), 3))
+        raise UserError(f"{root}: images of one size are needed, not {named}: remove some, or give a --size")
+    return np.stack([*images.values()])
 
 
 def read_or_reason(path: Path, size: int | None, channels: int) -> ndarray | str:

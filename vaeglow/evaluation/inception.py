@@ -72,10 +72,8 @@ def load_weights(path: Path) -> Tensors:
     try:
         return read_tensors(path, KEY)[0]
     except DamagedFile as error:
-        raise UserError(
-            f"{path} is missing or does not hold Inception weights as vaeglow writes them: correct the path, or delete "
-            f"it and run `vaeglow run {INCEPTION}`"
-        ) from error
+        wrong = "does not hold Inception weights as vaeglow writes them" if path.exists() else "does not exist"
+        raise UserError(f"{path} {wrong}: correct the path, or delete it and run `vaeglow run {INCEPTION}`") from error
 
 
 def obtain_weights(settings: Config) -> Obtained:
