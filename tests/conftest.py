@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -118,6 +119,7 @@ def run(monkeypatch, capsys, tmp_path) -> Callable[..., list[str]]:
 
     def run(*words: object) -> list[str]:
         monkeypatch.setattr(sys, "argv", ["vaeglow", *map(str, words)])
+        monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # `main` has its own
         try:
             vaeglow_command.main()
         except SystemExit as end:

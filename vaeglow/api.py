@@ -144,7 +144,7 @@ class Model:
         return f"<vaeglow.Model: {names}, {epochs} epochs, {size}, images {'x'.join(map(str, self.network.shape))}>"
 
     def save(self, path: str | Path) -> None:
-        """Write the model to a file, which it replaces; `vaeglow.load` takes one that ends in `.safetensors`.
+        """Write the model to a file, which it replaces. Name it `.safetensors`: the commands take no other.
 
         Raises:
             UserError: no room or no permission to write there.

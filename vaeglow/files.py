@@ -6,7 +6,7 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from errno import EACCES, EDQUOT, EEXIST, EFBIG, EMFILE, ENAMETOOLONG, ENFILE, ENOSPC, ENOTDIR, EPERM, EROFS
+from errno import EACCES, EDQUOT, EEXIST, EFBIG, EISDIR, EMFILE, ENAMETOOLONG, ENFILE, ENOSPC, ENOTDIR, EPERM, EROFS
 from hashlib import file_digest, sha256
 from pathlib import Path
 from secrets import token_hex
@@ -29,6 +29,7 @@ OS_ERRORS = {
     EDQUOT: "cannot write {path}: the disk quota is used up: free some room and run the same command again",
     EROFS: "cannot write {path}: the file system is read-only: choose another folder",
     EFBIG: "cannot write {path}: the file would be larger than is allowed here: raise the limit (ulimit -f)",
+    EISDIR: "cannot write {path}: it is a folder: choose another name",
     EACCES: "no permission to use {path}: check the owner and mode of the file and of its folder",
     ENOTDIR: "cannot write {path}: a folder in this path is a file: choose another path",
     ENAMETOOLONG: "cannot write {path}: the name is too long: choose a shorter one",

@@ -66,7 +66,7 @@ def locate(model: AnyPath) -> Path:
     except Unavailable as error:
         raise UserError(f"model {name}: {error}: set {ADDRESS} to a folder or URL that has {file.name}") from None
     except OSError as error:
-        raise explain_os_error(error, cache) from error
+        raise explain_os_error(error, error.filename or cache) from error
 
 
 def locate_weights(model: AnyPath) -> Path:

@@ -289,9 +289,9 @@ def test_samples_suffice_for_the_largest_protocol_on_a_dataset_and_every_row_of_
 
 
 def test_a_study_keeps_what_belongs_to_no_run_whatever_the_dataset_is_called():
-    changes = "{datasets: {seeds: {kind: npz, file: x, size: 32}}, overrides: {roles: {main: seeds}}}"
+    changes = "{datasets: {seed1: {kind: npz, file: x, size: 32}}, overrides: {roles: {main: seed1}}}"
     study = plan.study(merge(SHIPPED, yaml.safe_load(changes)), demo(changes))
-    assert "demo/seeds/timing.json" in study["others"] and not any("/seed0/" in file for file in study["others"])
+    assert "demo/seed1/timing.json" in study["others"] and not any("/seed0/" in file for file in study["others"])
 
 
 def test_importance_weighted_bounds_are_evaluated_of_the_runs_that_show_them():

@@ -1,6 +1,7 @@
 """Commands `sample`, `score` and `info`: samples of a model, the quality of anybody's, what a file is."""
 
 import sys
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -165,7 +166,8 @@ def inception(weights: Path) -> Path:
     if not cached.exists():
         print(f"{cached}: Inception's weights are fetched, once", file=sys.stderr, flush=True)
         settings = read_config(partial(config_file, shipped, True))["evaluation"]["inception"]
-        inception_weights.main.__wrapped__(settings=settings, output=cached)
+        with redirect_stdout(sys.stderr):
+            inception_weights.main.__wrapped__(settings=settings, output=cached)
     return cached
 
 

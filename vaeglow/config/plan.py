@@ -256,7 +256,7 @@ def study(config: Config, view: View) -> Facts:
                 own += [file for file in read if file.startswith(f"{folder}/")]
                 kept[folder] = {"base": base, "files": list(dict.fromkeys(own))}
                 base = folder
-    others = [file for file in read if not re.search(r"/seed\d+/", file)]
+    others = [file for file in read if not re.match(r"([^/]+/){3}seed\d+/", file)]
     return {"runs": kept, "others": others, "roles": view["roles"], "seeds": view["seeds"]}
 
 

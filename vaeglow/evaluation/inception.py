@@ -72,8 +72,10 @@ def load_weights(path: Path) -> Tensors:
     try:
         return read_tensors(path, KEY)[0]
     except DamagedFile as error:
-        wrong = "does not hold Inception weights as vaeglow writes them" if path.exists() else "does not exist"
-        raise UserError(f"{path} {wrong}: correct the path, or delete it and run `vaeglow run {INCEPTION}`") from error
+        says = "does not exist: correct the path, or"
+        if path.exists():
+            says = "does not hold Inception weights as vaeglow writes them: delete it and"
+        raise UserError(f"{path} {says} run `vaeglow run {INCEPTION}`") from error
 
 
 def obtain_weights(settings: Config) -> Obtained:

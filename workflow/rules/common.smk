@@ -11,7 +11,7 @@ CLONE = str(ROOT) if ROOT and (ROOT / "vaeglow").is_dir() else ""  # else the pa
 if CLONE:
     sys.path.insert(0, CLONE)
 
-from vaeglow.config import config_file, merge, plan, read_config, resolve, targets
+from vaeglow.config import config_file, merge, plan, read_config, resolve, targets, view_of
 from vaeglow.config.check import check_config, outside
 from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError

@@ -313,7 +313,11 @@ rule tune:
         step="tune",
         data=lambda wildcards, input: os.path.dirname(input.info),
         flags=lambda wildcards: flags(
-            config=configs(PRESET, MAIN, [row["model"] for row in config["tables"]["table4"]["rows"]]),
+            config=configs(
+                PRESET,
+                MAIN,
+                [row["model"] for row in view_of({**config, "only": None}, PRESET)["tables"]["table4"]["rows"]],
+            ),
             minutes=config["runtime"]["tune_minutes"],
         ),
     shell:
