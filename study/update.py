@@ -104,8 +104,9 @@ claim. [Tables](registered-tables.md). The primary claims:
 
 Before its last seed a claim has no verdict and no interval, and counts as p = 1 in the family of four; "5 of 5 seeds":
 its verdict waits for the others. `_distinct`: without near copies.
-Where no samples beat a Gaussian fitted to the training pixels by KID, a claim ends undecided: on faces none do so far
-([notes](registered/claims.md)). [finished.yaml](../study/finished.yaml) has the order of the runs, and which were lost.
+Where no samples beat a Gaussian fitted to the training pixels by KID, a claim ends undecided: on faces at today's
+epochs none do so far ([notes](registered/claims.md)). [finished.yaml](../study/finished.yaml) has the order of runs,
+and which were lost.
 """
 SECONDARY = "Secondary claims, with 95% intervals that are not corrected:"
 REGISTERED_TABLES = """# Registered results: tables

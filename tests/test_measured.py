@@ -16,7 +16,13 @@ from vaeglow.reporting.traced import FIGURE_KEY, FULL
 
 FOLDER = ROOT / "docs/measured"
 REGISTERED = ROOT / "docs/registered"
-FINISHED = ("registered_longer", "registered_today", "registered_faces", "registered_fashion")
+FINISHED = (
+    "registered_longer",
+    "registered_today",
+    "registered_faces",
+    "registered_faces_longer",
+    "registered_fashion",
+)
 NUMBER = re.compile(r"-?\d+\.\d+")
 # A table, and what follows up to the link to its CSV.
 TABLE = re.compile(r"((?:^\|.*\n)+)(?:(?![|#]).*\n)*?\[(\w+)\.csv\]\((?:measured|registered)/", re.MULTILINE)
