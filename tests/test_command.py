@@ -193,6 +193,7 @@ def test_what_cannot_be_scored(fails, features, blobs_dir, vae_run):
     }.items():
         fails(says, "score", samples, folder)
     fails("good has 8 images, this comparison needs 9: give more, or", "score", folder, folder, "--count", 9)
+    fails(r"--size 16: .* images of x.npz are \(8, 8\)", "score", npz("x", images=images), folder, "--size", 16)
     fails("--count 5: this comparison needs 6 images or more", "score", folder, folder, "--count", 5)
     fails("blobs has 12 images, this", "score", vae_run.model, blobs_dir, "--count", 13)
     fails("unknown device 'gpu'", "score", vae_run.model, folder, "--device", "gpu")

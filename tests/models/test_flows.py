@@ -71,6 +71,11 @@ def test_a_coupling_by_hand(kind):
     assert_close(log_det.expand(2), scale.log().sum((1, 2, 3)))
 
 
+def test_another_kind_of_coupling_is_an_error():
+    with pytest.raises(KeyError, match="affin"):
+        Coupling(3, 8, "affin")
+
+
 @pytest.mark.parametrize("options", [PAPER, {"affine_steps": 2, "scales": 2}], ids=["paper", "beyond"])
 @pytest.mark.parametrize("squeeze", [1, 2, 4])
 @torch.no_grad()

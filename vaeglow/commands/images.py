@@ -79,7 +79,10 @@ def read(
     images, _ = npz.read(path, NAMES, {})
     if not images:
         raise UserError(f"{path} has no array {' or '.join(NAMES)}: give its array of images one of these names")
-    return next(iter(images.values())), str(path)
+    array = next(iter(images.values()))
+    if size and array.shape[2:] != (size, size):
+        raise UserError(f"--size {size}: it resizes folders only; the images of {path} are {array.shape[2:]}")
+    return array, str(path)
 
 
 def score(
@@ -178,7 +181,7 @@ def require_comparable(images: Arrays, what_is: dict[str, str], count: int) -> N
     sizes = {side: x.shape[2:] for side, x in images.items()}
     if len({*sizes.values()}) > 1:
         raise UserError(
-            f"sizes differ, {sizes['samples']} of samples and {sizes['reference']}: resize one of them, or give --size"
+            f"sizes differ, {sizes['samples']} of samples and {sizes['reference']}: resize one (a folder with --size)"
         )
 
 

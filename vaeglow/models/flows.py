@@ -21,6 +21,7 @@ from vaeglow.models.network import Network
 
 WEIGHT_DEVIATION = 0.05  # of the source's normal initialisation
 LOG_START = -math.log1p(math.exp(-2))  # log sigmoid(2), of an affine coupling's scale at the start
+OUTPUTS = {"additive": 1, "affine": 2, "bounded": 2}  # of a coupling's net, for each channel that it changes
 LOG_SCALE_FACTOR = 3.0  # logs are stored divided by 3 in the source, which triples their learning rate
 Transformed = Pair  # f(x), and log|det df/dx| in nats: [N], or a scalar if it is constant
 
@@ -133,6 +134,9 @@ class Coupling(Module):
         channels: C >= 2.
         width: hidden channels of the net.
         kind: `additive`, `affine` or `bounded`.
+
+    Raises:
+        KeyError: for another kind.
     """
 
     def __init__(self, channels: int, width: int, kind: str) -> None:
@@ -141,7 +145,7 @@ class Coupling(Module):
         kept = channels // 2
         changed = channels - kept
         self.sizes = kept, changed
-        self.net = CouplingNet(kept, width, changed if kind == "additive" else 2 * changed)
+        self.net = CouplingNet(kept, width, OUTPUTS[kind] * changed)
 
     def forward(self, x: Tensor) -> Transformed:
         """x [N, C, H, W] -> (y, log|det dy/dx|: [N], or the scalar 0 if additive)."""
