@@ -36,4 +36,4 @@ def test_a_split_verdict_is_one_that_cannot_be_said(tmp_path):
     path.write_text("claim,verdict,preset\na,holds,cpu\nb,split,cpu\nc,undecided,cpu\nd,2 of 5 seeds,cpu\n")
     text = " ".join(claims_text(path, ["tested_elsewhere"]).split())
     assert "Of 4 claims, at preset cpu: 1 hold, 0 do not; 2 cannot be said" in text
-    assert "1 need other trainings or more seeds" in text
+    assert "1 need other networks, data or seeds" in text

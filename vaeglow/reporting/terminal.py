@@ -64,8 +64,8 @@ def claims_text(path: Path, names: Sequence[str]) -> str:
     preset = next(iter(rows.values()))["preset"]
     answer = (
         f"Of {len(rows)} claims, at preset {preset}: {counts[HOLDS]} hold, {counts[FAILS]} do not; {open_claims} "
-        "cannot be said, because the interval is too wide, FID and KID disagree, or no model is good enough to "
-        f"compare; {elsewhere} need other trainings or more seeds."
+        "cannot be said, because the interval is too wide, or no samples beat a Gaussian fitted to the pixels; "
+        f"{elsewhere} need other networks, data or seeds."
     )
     lines = [textwrap.fill(answer, WIDTH)]
     for row in (rows[name] for name in names if name in rows):

@@ -2,7 +2,7 @@
 
 import bisect
 from collections.abc import Sequence
-from math import inf, log10, sqrt
+from math import inf, isnan, log10, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -190,6 +190,8 @@ def verdict_and_note(claim: Claim, seeds: Seeds, measured: Interval) -> Words:
         return [UNDECIDED, f"{name}, and a claim about training needs {SEEDS}: by the rule {name} would give {shown}"]
     if verdict != UNDECIDED or "registered" in claim:  # no seed is added to a registered claim
         return [verdict]
+    if isnan(measured.effect):
+        return [verdict, "an effect has no value"]
     enough = seeds_for_power(seeds, claim)
     words = f"about {enough}" if enough <= MOST else f"more than {MOST:,}"
     return [verdict, f"{words} seeds that spread like these would decide it with 80% power"]
