@@ -119,10 +119,10 @@ Secondary claims, not corrected (95% intervals):
 CAVEATS = """## What these numbers do not say
 
 - "Better" is by FID and KID. Precision, density and coverage are Glow's on CIFAR-10 at both budgets; recall is the
-  paper's model's at three times, and equal today.
+  paper's model's at three times only.
 - At 5,000 images FID's bias is several points, and differs between models; KID has none.
-- Temperatures were fixed on 500 validation samples of shorter runs. At three times Glow's FID is lower at T = 1.1, that
-  of its KID: by it the lead of `headline` is 3.54.
+- Temperatures were fixed on 500 validation samples of shorter runs. At three times Glow's FID is lower at T = 1.1, the
+  one of its KID: by it the lead of `headline` is 3.54.
 - Rates of the layer and of Glow were [searched alike](tuning.md); the VAE's and those of `beyond` are older. None was
   searched at three or nine times the epochs, where the paper's model needs more bits/dim than today: its reconstruction
   gains .25, its log-determinant loses .27.
