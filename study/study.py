@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import yaml
@@ -24,7 +25,7 @@ from vaeglow import study
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, write_json, write_text
 from vaeglow.reporting.columns import SEEDS
-from vaeglow.results import read_result
+from vaeglow.results import Result, read_result
 from vaeglow.steps import cli
 
 KEPT = Path(__file__).parent / "runs"
@@ -104,6 +105,14 @@ def pause_or_resume() -> str:
     return "resumed" if paused else "paused: the same command resumes it"
 
 
+def took(result: Result) -> float:
+    """Seconds in which a result was made; of a run those of its training, over all attempts."""
+    if "train_seconds_by_phase" in result.content:
+        return result.value("train_seconds_by_phase")[-1]
+    times = [datetime.fromisoformat(result.value("provenance", key)) for key in ("started", "finished")]
+    return (times[1] - times[0]).total_seconds()
+
+
 def left(options: Sequence[str], preset: str, wanted: Sequence[str]) -> list[str]:
     """What Snakemake would train and measure, with the time that it took under another seed, on whatever machine."""
     # `--quiet host` shows the jobs that the default profile hides.
@@ -114,7 +123,7 @@ def left(options: Sequence[str], preset: str, wanted: Sequence[str]) -> list[str
     for outputs in re.findall(r"^ {4}output: (.*)$", said.stdout + said.stderr, re.M):
         for path in re.findall(rf"results/({preset}/\S+/seed\d+/\S+\.json)", outputs):
             alike = [*study.RESULTS.glob(re.sub(r"/seed\d+/", "/seed*/", path))]
-            hours[path] = study.took(read_result(alike[0])) / 3600 if alike else math.nan
+            hours[path] = took(read_result(alike[0])) / 3600 if alike else math.nan
     train = {path: hours.pop(path) for path in [*hours] if path.endswith("/training.json")}
     about = {path: "time unknown" if math.isnan(time) else f"about {time:.2f} h" for path, time in train.items()}
     lines = [f"to train: {path.removesuffix('/training.json')}, {time}" for path, time in about.items()]

@@ -19,6 +19,7 @@ import yaml
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from study.study import took
 from tools import reference
 from tools.update_demo import listed, short
 from vaeglow.config import merge, read_config
@@ -29,7 +30,7 @@ from vaeglow.reporting.terminal import claims_text
 from vaeglow.reporting.traced import FIGURE_KEY
 from vaeglow.results import Result, read_result
 from vaeglow.steps import cli
-from vaeglow.study import DATA, RESULTS, took
+from vaeglow.study import DATA, RESULTS
 
 DOCS = Path(__file__).parents[1] / "docs"
 OF_REAL = ("noise_maps", "nearest_training")  # kinds of figures that show real images, or what a model makes of one

@@ -5,7 +5,6 @@
 
 import os
 from collections.abc import Mapping
-from datetime import datetime
 from filecmp import cmpfiles
 from pathlib import Path
 from shutil import copyfile, rmtree
@@ -15,7 +14,7 @@ from vaeglow.data.arrays import INFO_FILE, read_info
 from vaeglow.errors import UserError
 from vaeglow.files import Config, atomic_path, read_json, sha256_file, sha256_json
 from vaeglow.paths import with_timings
-from vaeglow.results import Result, read_result
+from vaeglow.results import read_result
 
 RESULTS = Path("results")  # the workflow's
 DATA = Path("resources/data")
@@ -70,14 +69,6 @@ def differing(old: Config, new: Config) -> str:
             nested = all(isinstance(value, Mapping) for value in values)
             return f"{key}.{differing(*values)}" if nested else "{} is {!r} there, {!r} here".format(key, *values)
     return ""
-
-
-def took(result: Result) -> float:
-    """Seconds in which a result was made; of a run those of its training, over all attempts."""
-    if "train_seconds_by_phase" in result.content:
-        return result.value("train_seconds_by_phase")[-1]
-    times = [datetime.fromisoformat(result.value("provenance", key)) for key in ("started", "finished")]
-    return (times[1] - times[0]).total_seconds()
 
 
 def copy(names: list[str], source: Path, target: Path) -> int:

@@ -68,10 +68,14 @@ class TrainedRun:
         }
 
     def images(self, path: Path) -> np.ndarray:
-        """A split of the run's data, `DATA_DIR/{split}.npy`: uint8 [N, C, H, W]; other data are a UserError."""
+        """A split of the run's data, `DATA_DIR/{split}.npy`: uint8 [N, C, H, W]; other data are a UserError.
+
+        Of `train` those that the run was trained on (`train_subset`).
+        """
         if read_info(path.parent)["sha256"] != self.about["data"]["sha256"]:
             raise UserError(f"{self.path} was trained on other data than {path.parent} holds: train it again")
-        return open_split(path.parent, path.stem)
+        images = open_split(path.parent, path.stem)
+        return images[: self.config["data"]["train_subset"]] if path.stem == "train" else images
 
 
 def vae_and_layer(network: GenerativeModel, config: Config, purpose: str) -> tuple[VAE, Layer]:

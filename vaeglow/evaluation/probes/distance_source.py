@@ -33,7 +33,7 @@ def measure(run: TrainedRun, reads: Reads, settings: Config) -> Measured:
         run.device,
         run.identity,
     )
-    train = run.images(reads["train"])[: run.config["data"]["train_subset"]]
+    train = run.images(reads["train"])
     count = reference.real.value("images")
     require_images(len(train), count, str(reads["train"]), "the probe distance_source", "choose a smaller protocol")
     temperature = float(settings["temperature"])

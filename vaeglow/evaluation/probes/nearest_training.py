@@ -31,7 +31,7 @@ def measure(run: TrainedRun, reads: Reads, settings: Config) -> Measured:
     result = read_result(reads["samples"], ("images",), **run.identity)
     number = settings["samples"]
     shown = settings["shown"]
-    train = run.images(reads["train"])[: run.config["data"]["train_subset"]]
+    train = run.images(reads["train"])
     indices = evenly_spaced(np.arange(len(train)), settings["training_images"] or len(train))
     remedy = "lower it, or draw more (steps sample, prepare_data)"
     require_images(
