@@ -22,6 +22,7 @@ def one_seed_and_thread() -> None:
     """Weights drawn without a generator are the same in whatever order the tests run; tiny tensors need one thread."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # as every step does, whichever test runs first
 
 
 @pytest.fixture(scope="session")

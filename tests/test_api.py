@@ -222,7 +222,6 @@ def test_what_train_refuses(images):
         "unknown key 'overrides.epochs'": {"epochs": 3},
         "unknown preset 'dem'": {"preset": "dem"},
         "needs a side that is a power of two": {"images": images[:, :, :6, :6]},
-        "unknown device 'gpu'": {"device": "gpu"},
         r"unknown model 'vaeglo' \(did you mean 'vaeglow'\?\)": {"model": "vaeglo"},
         "uses one process: set training.devices to 1": {"training": {"devices": 2}},
     }.items():

@@ -253,7 +253,6 @@ def test_what_info_and_sample_refuse(fails, vae_run):
     fails("x.pt is not a trained model", "sample", "x.pt")
     fails("nowhere.safetensors is missing", "sample", "nowhere.safetensors")
     fails("temperature nan is not", "sample", vae_run.model, "--temperature", "nan")
-    fails("unknown device 'gpu'", "sample", vae_run.model, "--device", "gpu")
 
 
 def test_a_trained_model_by_its_name(run, fails, features):

@@ -8,7 +8,7 @@ import torch
 from refusals import user_error
 
 from vaeglow.data.loader import batch_count, batches, dequantise, epoch_order, on_device, step_generator
-from vaeglow.data.seeds import Stream, stable_hash
+from vaeglow.data.seeds import Stream, hold_out, stable_hash
 
 
 def test_streams_are_the_same_everywhere():
@@ -29,6 +29,10 @@ def test_order_is_a_permutation_of_seed_and_epoch_only():
         assert torch.equal(order, epoch_order(500, *key))
         orders[tuple(order.tolist())] = key
     assert len(orders) == 9
+    assert epoch_order(5, 0, 0).tolist() == [2, 1, 3, 4, 0]  # a change here gives each run another order
+    assert step_generator(0, 0, 0).initial_seed() == 7501562952870477443  # and other noise
+    held = hold_out(np.arange(10), {"val_images": 3, "split_seed": 0, "kind": "folder"})
+    assert held["val"].tolist() == [7, 5, 6]  # and another split
 
 
 def test_noise_is_fresh_and_a_function_of_seed_epoch_and_step():

@@ -2,8 +2,10 @@
 
 import hashlib
 import random
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -136,13 +138,21 @@ def test_other_content_is_deleted(server, tmp_path, content, reply, says):
 
 ADDRESSES = {
     "http://127.0.0.1:1/x": "refused",
-    "http://host.invalid/x": "host.invalid",
-    "http://a b/x": "cannot",
+    "http://host.invalid/x": "no such host",
+    "http://a b/x": "control characters",
 }
 
 
 @pytest.mark.parametrize("address, says", ADDRESSES.items())
-def test_there_is_nobody(server, tmp_path, address, says):
+def test_there_is_nobody(server, tmp_path, address, says, monkeypatch):
+    known = socket.getaddrinfo
+
+    def resolve(host: str, *arguments: Any) -> Any:
+        if host == "host.invalid":
+            raise socket.gaierror("no such host")
+        return known(host, *arguments)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(Unavailable, match=says):
         fetch(address, FILE, tmp_path / "out")
     assert left_in(tmp_path / "out") == []

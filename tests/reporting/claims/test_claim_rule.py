@@ -100,6 +100,9 @@ def test_so_many_seeds_decide_it_four_times_in_five(effects, keys):
 def test_no_number_of_seeds_decides_an_effect_of_nothing():
     _, _, notes = judge(claim("kid", training=True), [one_seed(effect, 1e-3) for effect in (1.0, 0.0, -1.0)])
     assert notes == ["more than 1,000 seeds that spread like these would decide it with 80% power"]
+    _, given, notes = judge(claim("kid", training=True), [measured([effect]) for effect in (1.0, 2.0, math.nan)])
+    assert given == UNDECIDED
+    assert notes == ["an effect has no value"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from table_tools import save
 from waiting import ROOT
 
 from vaeglow.config import merge, resolve
-from vaeglow.files import write_json, write_text
+from vaeglow.files import Facts, write_json, write_text
 from vaeglow.paths import identity
 from vaeglow.reporting.claims.ledger import build_ledger, to_markdown
 from vaeglow.reporting.claims.statistics import HOLDS, SPLIT, UNDECIDED
@@ -146,9 +146,11 @@ def registered(tmp_path, monkeypatch):
     write_text("registered.yaml", yaml.safe_dump(overlay))
     after = commit(tmp_path)
 
-    def register(at: str = after, seed: int = 3, dirty: bool = False, **training) -> dict:
-        run = Path(f"results/demo/photos32/vae/seed{seed}")
-        config = resolve(merge(shipped_config(), overlay), "demo", "photos32", "vae", seed)
+    def register(at: str = after, seed: int = 3, dirty: bool = False, base: Facts | None = None, **training) -> dict:
+        """`base`: of the VAE's provenance; then the run is that of a layer above it."""
+        model = "vaeglow" if base else "vae"
+        run = Path(f"results/demo/photos32/{model}/seed{seed}")
+        config = resolve(merge(shipped_config(), overlay), "demo", "photos32", model, seed)
         write_json(run / "config.json", config | {"training": config["training"] | training})
         hashes = {
             "config_sha256": "h",
@@ -156,7 +158,11 @@ def registered(tmp_path, monkeypatch):
             "weights_sha256": "h",
             "inputs": {},
         }
-        save(run / "training.json", identity(config) | hashes | {"provenance": {"commit": at, "dirty": dirty}})
+        made = {"commit": at, "dirty": dirty}
+        save(run / "training.json", identity(config) | hashes | {"provenance": made})
+        if base:
+            below = Path(f"results/demo/photos32/vae/seed{seed}/training.json")
+            save(below, identity(config["base"]) | hashes | {"provenance": made | base})
         files = {
             "config": run / "config.json",
             "training": run / "training.json",
@@ -200,6 +206,13 @@ def refused(registered, says: str, **changes) -> None:
 def test_a_run_before_the_registration_is_refused(registered):
     _, before, _, _ = registered
     refused(registered, "which is not before it: not a registered run", at=before)
+
+
+def test_a_run_counts_only_with_a_base_that_counts(registered):
+    register, before, after, _ = registered
+    refused(registered, "/vae/seed3/training.json: trained from sources that differ", base={"dirty": True})
+    refused(registered, "/vae/seed3/training.json: .* which is not before it", base={"commit": before})
+    assert register(base={"dirty": False})["registered"]["commit"] == after
 
 
 def test_a_registration_that_is_edited_after_a_run_no_longer_has_it(registered):
