@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from vaeglow.data.loader import dequantise
 from vaeglow.models import residual_flow
 from vaeglow.models.bounds import total
-from vaeglow.models.residual_flow import LipschitzConv, ResidualFlow
+from vaeglow.models.residual_flow import LipschitzConv, LipSwish, ResidualFlow
 
 
 def moved_flow(channels: int = 1, size: int = 4) -> ResidualFlow:
@@ -46,6 +46,15 @@ def test_every_convolution_is_a_contraction():
         conv.iterate(200)
         raw = norm(lambda x: F.conv2d(x, conv.weight, padding=1))
         assert norm(conv.eval()) == pytest.approx(min(raw, 0.98), rel=1e-3)
+
+
+@pytest.mark.parametrize("raw", [-3.0, 0.5, 4.0])
+def test_the_activation_is_a_contraction(raw):
+    activation = LipSwish()
+    activation.raw.data.fill_(raw)
+    x = torch.linspace(-60, 60, 100_001, requires_grad=True)
+    (slope,) = torch.autograd.grad(activation(x).sum(), x)
+    assert 0.99 < slope.abs().max() <= 1
 
 
 def flat_encoding(flow: ResidualFlow, y: Tensor) -> Tensor:

@@ -10,11 +10,12 @@ from run_tools import Run, assert_equal_runs, interrupt, losses, resolved, same_
 from test_model_kinds import config_of
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
+from torch.nn import BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, LeakyReLU, Linear
 from torch.testing import assert_close
 
 from vaeglow.models.base import build
 from vaeglow.models.bounds import log_scale_floor
-from vaeglow.models.nets import DownConv, UpConv
+from vaeglow.models.nets import ARCHITECTURES, DownConv, InfoganDecoder, InfoganEncoder, UpConv
 from vaeglow.models.vae import VAE, FlowPrior
 
 VARIANTS = ["vae", "vae isotropic", "vae standard"]
@@ -77,6 +78,27 @@ def test_the_infogan_encoders_layers_have_spectral_norm_one():
     for layer in layers:
         largest = torch.linalg.matrix_norm(layer.weight.flatten(1), 2).item()
         assert largest == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("networks", ARCHITECTURES.values(), ids=ARCHITECTURES)
+def test_the_layers_are_as_the_sources_have_them(networks):
+    """Slopes, batch norms' momentum, the spread of fresh weights: uniform after Glorot, or normal of sd .02."""
+    sizes = {"base_dim": 16, "num_scale": 2, "fc_dim": 64, "latent_dim": 8}
+    for network in networks:
+        made = network(channels=3, size=8, batch_norm_momentum=0.3, **sizes)
+        layers = [layer for layer in made.modules() if not hasattr(layer, "parametrizations")]
+        norms = [layer for layer in layers if isinstance(layer, BatchNorm1d | BatchNorm2d)]
+        assert {norm.momentum for norm in norms} == {0.3}
+        slopes = [layer.negative_slope for layer in layers if isinstance(layer, LeakyReLU)]
+        assert slopes == (3 * [0.2] if network is InfoganEncoder else [])
+        for layer in layers:
+            if isinstance(layer, Linear | Conv2d | ConvTranspose2d):
+                weight = layer.weight
+                fans = (weight.shape[0] + weight.shape[1]) * weight[0, 0].numel()
+                expected = 0.02 if network is InfoganDecoder else math.sqrt(2 / fans)
+                error = 4 * expected / math.sqrt(2 * weight.numel())
+                assert weight.std().item() == pytest.approx(expected, abs=error)
+                assert not layer.bias.any()
 
 
 @pytest.mark.parametrize("raw, posterior, decoder", [(-1e4, -7, FLOOR), (-2.5, -2.5, -2.5), (1e4, 2, 1e4)])
