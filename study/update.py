@@ -92,9 +92,8 @@ seed. Samples are the first drawn, not selected. The pictures here are reduced t
 """
 CLAIMS = "# What holds on real images, and what does not\n\n"
 RULE = """
-A positive effect favours the claim. "Needs": where its whole 95% interval must lie. "Looks": how often its test images
-were measured with another design. The verdicts are about the runs of [measured.md](measured.md).
-[claims.md](measured/claims.md) has the rule, and a note on each claim.
+A positive effect favours the claim; "Needs": where its whole 95% interval must lie; "Looks": designs that its test
+images judged. [claims.md](measured/claims.md) has rule and notes, [measured.md](measured.md) the runs.
 """
 REGISTERED = """# Registered results
 
@@ -255,10 +254,7 @@ def power(root: Path) -> str:
         if decide:
             seeds.append(f"`{row['claim']}` {decide[1].lower()}")
     named = ", ".join(seeds)
-    decided = (
-        "Seeds that would decide what is undecided with 80% power, if mean and spread were those of these three, which "
-        f"say little of either: {named}.\n"
-    )
+    decided = f"Seeds that would decide what is undecided with 80% power, if mean and spread were as seen: {named}.\n"
     return decided if seeds else ""
 
 
