@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import os
 import pickle
 import re
@@ -149,7 +150,7 @@ def test_arrays_of_objects(mark, tmp_path, blobs_dir):
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"name": ' * 50_000, "\x00", "9" * 10_000, '"\\ud800"', "NaN"])
 def test_a_crafted_dataset_json(text, tmp_path):
     (tmp_path / "dataset.json").write_text(text)
-    with user_error():
+    with user_error("dataset.json (is not valid JSON|lacks name, )"):
         read_info(tmp_path)
 
 
@@ -181,12 +182,14 @@ def test_safetensors_with_a_lying_header(header, length, size, tmp_path):
             read(path)
 
 
-def sealed(about: str | dict, tensors: dict[str, torch.Tensor]) -> bytes:
-    """A file whose description bears a seal as ours do: anybody can compute one."""
+def write_sealed(path: Path, model: str, about: str | dict) -> None:
+    """A model's file whose description bears a seal as ours do: anybody can compute one."""
+    state = initialised(model).state_dict()
+    tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     if isinstance(about, dict):
         about = {"weights_sha256": tensors_sha256(tensors), **about}
         about = json.dumps(about | {SEAL: sha256_json(about)})
-    return save(tensors, {KEY: about})
+    path.write_bytes(save(tensors, {KEY: about}))
 
 
 LIES = yaml.safe_load("""
@@ -198,7 +201,6 @@ LIES = yaml.safe_load("""
 """)
 CHANGES = yaml.safe_load("""
 - {kind: glow}
-- {network: {fc_dim: 1099511627776}}
 - {network: {latent_dim: -1}}
 - {network: {base_dim: 1.5}}
 - {network: {num_scale: 1000000000}}
@@ -208,12 +210,29 @@ CHANGES = yaml.safe_load("""
 LIES += [{"config": merge(resolved("vae"), change)} for change in CHANGES]
 
 
-@pytest.mark.parametrize("about", ["[" * 100_000, "7", "null", "{", *LIES], ids=range(16))
+@pytest.mark.parametrize("about", ["[" * 100_000, "7", "null", "{", *LIES], ids=range(15))
 def test_a_model_whose_description_lies(about, tmp_path):
     path = tmp_path / "model.safetensors"
-    tensors = initialised("vae").state_dict()
-    path.write_bytes(sealed(about, {name: tensor.contiguous() for name, tensor in tensors.items()}))
+    write_sealed(path, "vae", about)
     with user_error(str(path)):
+        read_model(path)
+
+
+SIZES = [
+    ("vae", "network", "fc_dim"),
+    ("vae", "prior", "width"),
+    ("vae_two_stage", "second_stage", "width"),
+    ("vaeglow", "layer", "width"),
+]
+
+
+@pytest.mark.parametrize("value", [2**40, math.nan])
+@pytest.mark.parametrize("model, part, size", SIZES)
+def test_a_size_beyond_a_models_file_is_refused_before_the_model_is_built(model, part, size, value, tmp_path):
+    path = tmp_path / "model.safetensors"
+    config = merge(resolved(model), {part: {size: value}})
+    write_sealed(path, model, {"config": config})
+    with user_error(f"a size of {value} in a model of"):
         read_model(path)
 
 

@@ -57,13 +57,14 @@ def test_the_embedded_datasets_are_those_pinned_in_config(name, tmp_path):
     prepare(name, settings, tmp_path)  # else it is an error
 
 
-def test_step_end_to_end(tmp_path, capsys):
+def test_step_end_to_end(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     images = tmp_path / "images"
     fill(images, range(10))
     (images / "bad.png").write_bytes(b"nothing")
     settings = {
         "kind": "folder",
-        "root": str(images),
+        "root": "~/images",
         "size": 8,
         "test_fraction": 0.2,
     }
@@ -189,7 +190,7 @@ def refuse_file(tmp_path: Path, *words: str, **settings) -> None:
     assert not list(tmp_path.glob("out/*"))
 
 
-def test_train_is_shuffled_and_val_taken_off_it(tmp_path):
+def test_train_is_shuffled_and_val_taken_off_it(tmp_path, monkeypatch):
     splits = made(tmp_path, {**GOOD, "labels": np.arange(20)}, val_images=5)
     train, val, test = (splits[split] for split in SPLITS)
     assert (len(train), len(val)) == (15, 5)
@@ -197,7 +198,8 @@ def test_train_is_shuffled_and_val_taken_off_it(tmp_path):
     assert not np.array_equal(train, TRAIN[:15])
     assert np.array_equal(test, TEST)
     assert read_info(tmp_path / "out")["source"]["arrays_ignored"] == ["labels"]
-    again = made(tmp_path, GOOD, val_images=5, split_seed=1)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    again = made(tmp_path, GOOD, val_images=5, split_seed=1, file="~/mine.npz")
     assert not np.array_equal(again["train"], train)
 
 
@@ -263,10 +265,20 @@ def claim(path: Path, images: int) -> None:
     path.write_bytes(path.read_bytes().replace(len(content).to_bytes(4, "little"), claimed))
 
 
+def make_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def save_one_array(path: Path) -> None:
+    with open(path, "wb") as file:
+        np.save(file, TRAIN)
+
+
 DAMAGE = [
-    (lambda p: p.unlink(), "(No such file or directory): correct the path"),
-    (lambda p: (p.unlink(), p.mkdir()), "(Is a directory): correct the path"),
-    (lambda p: np.save(p.with_suffix(".npy"), TRAIN) or p.with_suffix(".npy").rename(p), "not a complete .npz file"),
+    (Path.unlink, "(No such file or directory): correct the path"),
+    (make_folder, "(Is a directory): correct the path"),
+    (save_one_array, "not a complete .npz file"),
     (lambda p: p.write_bytes(p.read_bytes()[:-100]), "not a complete .npz file"),
     (lambda p: p.write_bytes(p.read_bytes().replace(TRAIN.tobytes()[:9], bytes(9))), "array train is damaged"),
     (lambda p: np.savez(p, train=np.array([{}] * 9), test=TEST), "or holds objects"),

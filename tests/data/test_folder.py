@@ -92,6 +92,9 @@ def test_the_centre_is_cut_and_resized_with_antialiasing(picture):
     for turned in (pixels, pixels.T):
         decoded = picture(Image.fromarray(turned), 16, 1)
         assert np.abs(decoded.astype(int) - 127).max() <= 8  # nearest-neighbour or bilinear without it: 0 or 255
+    step = np.array([[100, 100, 100, 200]] * 4, dtype=np.uint8)
+    wanted = [93, 146]  # Lanczos overshoots; means of two columns would be 100 and 150
+    assert picture(Image.fromarray(step), 2, 1).tolist() == [[wanted, wanted]]
 
 
 def damaged(content: bytes, place: int) -> bytes:
@@ -163,6 +166,9 @@ def test_a_root_of_files_is_split_by_fraction(tmp_path):
     fill(tmp_path / "b", range(50, 100), size=(30, 44))
     (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / ".hidden.png").write_bytes(b"junk")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache/x.png").write_bytes(b"junk")
+    (tmp_path / "b/1-50.png").rename(tmp_path / "b/A.JPG")  # as a camera names it; what it is its content says
     values, _ = build(tmp_path, test_fraction=0.2, val_fraction=0.25)
     assert [len(values[split]) for split in SPLITS] == [60, 20, 20]
     assert sorted(itertools.chain(*values.values())) == list(range(100))

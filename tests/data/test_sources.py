@@ -102,7 +102,7 @@ def test_whatever_an_earlier_run_left_it_ends_with_the_file(server, tmp_path, le
     assert left_in(tmp_path) == ["set.bin"]
 
 
-@pytest.mark.parametrize("status", [503, 429])
+@pytest.mark.parametrize("status", [503, 408, 425, 429])
 def test_an_overloaded_server_is_asked_again_after_growing_waits(server, tmp_path, monkeypatch, status):
     sleep = Mock()
     monkeypatch.setattr(module.time, "sleep", sleep)

@@ -33,19 +33,27 @@ def moved_flow(channels: int = 1, size: int = 4) -> ResidualFlow:
     return flow.eval()
 
 
+def norm(function: Callable[[Tensor], Tensor], channels: int, size: int) -> float:
+    """Of a linear function, as a matrix on whole images."""
+    images = torch.zeros(1, channels, size, size)
+    jacobian = torch.autograd.functional.jacobian(function, images)
+    return torch.linalg.matrix_norm(jacobian.reshape(-1, images.numel()), 2).item()
+
+
 def test_every_convolution_is_a_contraction():
-    """Its norm as a matrix on whole images is .98 where the raw one is larger; a smaller one is left alone."""
+    """Its norm is .98 where the raw one is larger; a smaller one is left alone."""
     conv = LipschitzConv(2, 3, 3, 5)
-
-    def norm(function: Callable[[Tensor], Tensor]) -> float:
-        jacobian = torch.autograd.functional.jacobian(function, torch.zeros(1, 2, 5, 5))
-        return torch.linalg.matrix_norm(jacobian.reshape(75, 50), 2).item()
-
     for scale in (3.0, 0.1):
         torch.nn.init.normal_(conv.weight, std=scale)
         conv.iterate(200)
-        raw = norm(lambda x: F.conv2d(x, conv.weight, padding=1))
-        assert norm(conv.eval()) == pytest.approx(min(raw, 0.98), rel=1e-3)
+        raw = norm(lambda x: F.conv2d(x, conv.weight, padding=1), 2, 5)
+        assert norm(conv.eval(), 2, 5) == pytest.approx(min(raw, 0.98), rel=1e-3)
+
+
+def test_every_convolution_of_a_flow_is_a_contraction_before_the_first_step():
+    for part in moved_flow().modules():
+        if isinstance(part, LipschitzConv):
+            assert norm(part, part.in_channels, part.u.shape[-1]) < 1
 
 
 @pytest.mark.parametrize("raw", [-3.0, 0.5, 4.0])
@@ -111,6 +119,8 @@ def test_the_gradient_has_no_bias(monkeypatch):
 def test_decode_inverts_encode_and_counts_what_does_not_converge(monkeypatch):
     """Large values converge, too, as far as float32 can: above 10 rounding moves them by more than 1e-5."""
     flow = moved_flow(3, 8)
+    edge = math.log(0.95 / 0.05)  # the margin of the source
+    assert flow.logit(torch.tensor([0.0, 1.0])).tolist() == pytest.approx([-edge, edge])
     y = photo_like(4, 3, 8, seed=1)
     assert (flow.reconstruct(y) - y).abs().max() < 1e-4
     whole, half = (flow.encode(flow.sample(4, temperature, seeded(3))) for temperature in (1.0, 0.5))

@@ -260,7 +260,12 @@ def test_an_epoch_costs_no_pass_of_stage_one_which_stays_as_it_is_and_resumes_ex
     assert same_tensors(kept, standard_run.weights())
     encoded = []
     plain = VAE.encode
-    monkeypatch.setattr(VAE, "encode", lambda self, y: encoded.append(len(y)) or plain(self, y))
+
+    def encode(self: VAE, y: Tensor) -> tuple[Tensor, Tensor]:
+        encoded.append(len(y))
+        return plain(self, y)
+
+    monkeypatch.setattr(VAE, "encode", encode)
     Run(tmp_path, resolved("vae_two_stage", epochs=5), data, standard_run).train()
     assert encoded == [16] * (4 + 4)
 

@@ -13,13 +13,16 @@ import torch
 import yaml
 from pytest import approx
 from refusals import user_error
-from run_tools import Run, bits, blobs, losses, prepare, resolved, same_tensors, trainer
+from run_tools import SIZE, Run, bits, blobs, losses, prepare, resolved, same_tensors, trainer
 
+from vaeglow.models.base import build
+from vaeglow.models.bounds import quantise
 from vaeglow.steps import train
 from vaeglow.training import progress
 from vaeglow.training.checkpoint import pack
 from vaeglow.training.optimise import Guard, learning_rate
 from vaeglow.training.progress import Progress
+from vaeglow.training.step import TrainingStep
 from vaeglow.training.trainer import Trainer
 
 STEPS = 4  # in an epoch: 64 images, batch 16
@@ -66,6 +69,16 @@ def test_train_subset_is_the_first_images():
     assert np.array_equal(trainer(config).data, blobs(20, 1))
 
 
+def test_a_model_starts_from_the_first_256_images():
+    config = resolved("vae")
+    started = []
+    step = TrainingStep(build(config), config, blobs(300, 1), torch.device("cpu"))
+    step.model.initialise = started.append
+    step.initialise()
+    (y,) = started
+    assert torch.equal(quantise(y, 256), step.data[:256])
+
+
 def test_history_has_a_row_an_epoch_whose_terms_make_up_the_loss(any_run):
     header = any_run.history.read_text().splitlines()[0].split(",")
     assert ("kl_bits_per_dim" in header) == (any_run.config["kind"] != "glow")  # a cost: the KL, not its negative
@@ -77,6 +90,9 @@ def test_history_has_a_row_an_epoch_whose_terms_make_up_the_loss(any_run):
         assert 0 < float(row["gradient_norm"]) < math.inf
         terms = [float(value) for name, value in row.items() if name.endswith("_bits_per_dim") and value]
         assert float(row["bits_per_dim"]) == approx(8 + sum(terms), abs=1e-4)  # 8: D log levels
+    history = pd.read_csv(any_run.history)
+    spent = history["seconds"].diff().fillna(history["seconds"])  # of each epoch
+    assert (64 / spent).tolist() == approx(history["images_per_second"].tolist())
 
 
 def test_validation_comes_when_asked_and_does_not_disturb_training(vae_run, tmp_path, blobs_dir):
@@ -85,6 +101,15 @@ def test_validation_comes_when_asked_and_does_not_disturb_training(vae_run, tmp_
     assert not first
     assert float(second) < 12
     assert same_tensors(vae_run.weights(), run.weights())
+
+
+def test_every_validation_image_weighs_the_same():
+    """Of 20 the last four are a batch of their own; here the loss of an image is its brightness."""
+    run = trainer(resolved("vae"))
+    run.model.loss = lambda y, noise: (y.mean(), {})
+    images = torch.zeros(20, 3, SIZE, SIZE, dtype=torch.uint8)
+    images[16:] = 255
+    assert run.mean_loss(images) == approx(4 / 20, abs=1 / 256)
 
 
 def test_validation_without_val_images(tmp_path):
@@ -133,9 +158,10 @@ def test_the_learning_rate_follows_its_schedule(schedule, warmup, expected):
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamax"])
-def test_the_optimiser_takes_the_scheduled_rate(optimizer):
-    run = trainer(resolved("vae", optimizer=optimizer, warmup_epochs=1))
+def test_the_optimiser_takes_the_scheduled_rate_and_the_betas(optimizer):
+    run = trainer(resolved("vae", optimizer=optimizer, betas=[0.8, 0.99], warmup_epochs=1))
     assert type(run.optimizer).__name__.lower() == optimizer
+    assert run.optimizer.defaults["betas"] == (0.8, 0.99)
     used = []
     run.optimizer.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["lr"]))
     history = run.run().history

@@ -13,7 +13,8 @@ from refusals import user_error
 from table_tools import change
 
 from vaeglow.config.registry import kinds_of
-from vaeglow.evaluation.bootstrap import resample, sample_draws
+from vaeglow.evaluation import bootstrap
+from vaeglow.evaluation.bootstrap import DRAWS, resample, sample_draws
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS, SEEDLESS, UNDECIDED
 from vaeglow.results import read_result
 
@@ -27,6 +28,16 @@ LEVELS = {"near": 0.5, "far": 1.2}
 
 def models(need, seed):
     return LEVELS.get(need["model"], 0.0) + 0.001 * seed
+
+
+def copied(need, seed):
+    """As `models`, but test images that are near copies of training images say the opposite."""
+    level = models(need, seed)
+    if need["what"] != "likelihood_images":
+        return level
+    bits = np.full(50, level)
+    bits[:25] = -level
+    return bits
 
 
 def temperatures(need, seed):
@@ -56,7 +67,7 @@ def learning(need, seed):
     return [(1.0, 2.0), (10.0, 0.5)] if need["model"] == "near" else [(9.0, 1.0), (20.0, 0.1)]
 
 
-WORLDS = {world.__name__: world for world in (models, temperatures, gains, spreads, distances, learning)}
+WORLDS = {world.__name__: world for world in (models, copied, temperatures, gains, spreads, distances, learning)}
 # World (or what all files show, where it holds and where not), an entry, and what makes of it one that does not hold.
 CASES = yaml.safe_load("""
 kid:
@@ -72,7 +83,7 @@ kept-diversity: [spreads, &more {measure: diversity, more: near, less: far, temp
 kept-recall: [spreads, {<<: *more, measure: recall}, {more: far, less: near}]
 quality_time: [learning, {ours: [*near], theirs: [*far]}, {ours: [*far], theirs: [*near]}]
 bits: [models, {better: near, worse: far}, {better: far, worse: near}]
-bits_apart: [models, {better: near, worse: far, apart: 0.5}, {better: far, worse: near}]
+bits_apart: [copied, {better: near, worse: far, apart: 0.5}, {better: far, worse: near}]
 bits-behind: [models, {better: far, worse: near, threshold: -2.0}, {threshold: -0.5}]
 fid_and_kid: [distances, {better: *near, worse: *far}, {better: *far, worse: *near}]
 fid_and_kid-of_each:
@@ -140,6 +151,7 @@ def test_each_kind_tells_what_holds_from_what_does_not(root, name, holds):
     assert row["seeds"] == ("" if name in SEEDLESS else " ".join(map(str, seeds)))
     assert set(row["evidence"].split("; ")) == {str(path) for path in paths}
     effects = [float(effect) for effect in row["effects"].split()]
+    assert len(effects) == (1 if name in SEEDLESS else len(seeds))
     assert np.mean(effects) == approx(float(row["effect"]), rel=1e-2)
 
 
@@ -174,19 +186,50 @@ def test_files_made_from_different_data_weights_or_references_are_refused(root, 
 
 def test_where_no_samples_beat_a_gaussian_of_the_pixels_nothing_is_judged(root):
     entry, world = case("kid")
-    write_world(root, entry, world, [0])
+    seeds = [0, 1, 2]
+    write_world(root, entry, world, seeds)
     change(root / "demo/toys/floor/test-60-8.json", kid=0.4)  # the metrics of both are at .5
-    row = ledger(root, entry, [0])
+    row = ledger(root, entry, seeds)
     assert row["verdict"] == UNDECIDED
     assert row["note"].startswith("No samples beat a Gaussian fitted to the training pixels by KID")
-    change(root / "demo/toys/near/seed0/metrics/test-60-8/T0.5.json", kid=0.3)  # the best of the samples is enough
-    assert not ledger(root, entry, [0])["note"].startswith("No samples")
+    assert row["p"] == ""
+    change(root / "demo/toys/near/seed0/metrics/test-60-8/T0.5.json", kid=0.1)  # the best of the samples is enough
+    row = ledger(root, entry, seeds)
+    assert not row["note"].startswith("No samples")
+    assert float(row["p"]) < 0.05
 
 
-def test_a_recall_of_zero_has_no_share_to_compare(root):
+def test_near_copies_of_training_images_do_not_count(root):
+    row = row_of(root, *case("bits_apart"))
+    assert float(row["effect"]) == approx(LEVELS["far"] - LEVELS["near"], abs=0.02)
+    assert row["scale"] == "25 test images, paired"
+
+
+def test_the_interval_of_four_images_reaches_from_the_least_to_the_greatest(root):
+    entry, _ = case("noise")
+    row = row_of(root, entry, lambda need, seed: {"error_correlations": [0.1, 0.2, 0.3, 0.6]})
+    assert (row["effect"], row["low"], row["high"]) == ("0.3", "0.1", "0.6")
+
+
+@pytest.mark.parametrize(
+    "near, far, shown",
+    [
+        (0.0, 0.0, ("", "-inf", "inf")),
+        (0.03, 0.5, ("", "-inf", "inf")),
+        (0.5, 0.03, ("", "-inf", "inf")),
+        (0.05, 0.05, ("0", "0", "0")),
+    ],
+)
+def test_a_recall_below_a_twentieth_has_no_share_to_compare(root, near, far, shown):
+    recalls = {"near": near, "far": far}
+
+    def world(need, seed):
+        return {"recall": np.full(1 + DRAWS, recalls[need["model"]])} if need["what"] == "draws" else None
+
     entry, _ = case("kept-recall")
-    row = row_of(root, entry, lambda need, seed: 9.0)  # far from every real image
-    assert (row["effect"], row["low"], row["high"], row["verdict"]) == ("", "-inf", "inf", UNDECIDED)
+    row = row_of(root, entry, world)
+    assert (row["effect"], row["low"], row["high"]) == shown
+    assert row["verdict"] == UNDECIDED
 
 
 def equal_time(root: Path, first: int, near: list) -> dict[str, str]:
@@ -202,6 +245,9 @@ def equal_time(root: Path, first: int, near: list) -> dict[str, str]:
 def test_quality_is_compared_at_the_longest_time_that_both_trained(root):
     row = equal_time(root, 4, [(2.0, 3.0), (4.0, 1.0)])  # at the last 7 s: between 6 and 8 s
     assert float(row["effect"]) == approx(1.5 - 2.0)
+    margin = 1.96 * np.hypot(0.01, 0.01)  # by the standard error of either KID
+    assert float(row["low"]) == approx(-0.5 - margin, abs=0.003)
+    assert float(row["high"]) == approx(-0.5 + margin, abs=0.003)
     assert row["verdict"] == FAILS
     assert "CPU seconds 7" in row["note"]
 
@@ -277,3 +323,12 @@ def test_effects_are_those_of_features_directly(root):
     paths = ("near/seed0/metrics/test-60-8/T0.5.npz", "far/seed0/metrics/test-60-8/T1.0.npz")
     near, far = (read_result(root / "demo/toys" / path, None).arrays["kid"][0] for path in paths)
     assert float(row["effect"]) == approx(far - near, rel=1e-3)
+
+
+def test_of_large_sets_the_first_samples_and_real_images_from_all_over_count(monkeypatch):
+    monkeypatch.setattr(bootstrap, "LIMIT", 10)
+    run = ("toys", "test-60-8", "near", 0)
+    x = features(0.5, np.random.default_rng(0))
+    few = sample_draws(x[:10], REAL[::6], run)
+    for quantity, values in sample_draws(x, REAL, run).items():
+        assert values == approx(few[quantity], rel=1e-5), quantity

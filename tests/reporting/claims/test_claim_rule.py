@@ -97,6 +97,16 @@ def test_so_many_seeds_decide_it_four_times_in_five(effects, keys):
         assert low < 1 - verdicts.count(UNDECIDED) / 400 <= high
 
 
+@pytest.mark.parametrize("rivals, fails", [(1, 34), (2, 41), (3, 45)])
+def test_seeds_for_power_are_those_of_a_t_test_at_a_share_of_the_tail_for_each_rival(rivals, fails):
+    """Of half a standard deviation: 34 is the textbook's. All effects must hold, but one of several may fail."""
+    effects = (3.0, 1.0, -1.0)
+    holding = [measured([effect] * rivals) for effect in effects]
+    failing = [measured([-effect] * rivals) for effect in effects]
+    assert statistics.seeds_for_power(holding, claim("kid")) == 34
+    assert statistics.seeds_for_power(failing, claim("kid")) == fails
+
+
 def test_no_number_of_seeds_decides_an_effect_of_nothing():
     _, _, notes = judge(claim("kid", training=True), [one_seed(effect, 1e-3) for effect in (1.0, 0.0, -1.0)])
     assert notes == ["more than 1,000 seeds that spread like these would decide it with 80% power"]

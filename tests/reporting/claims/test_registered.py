@@ -113,11 +113,18 @@ def test_a_claim_that_lacks_a_run_for_good_counts_as_p_1(tmp_path):
 
 
 def test_looks_are_shown_and_a_claim_that_is_not_registered_is_exploratory(tmp_path):
-    plain = entry("strong", looks=4)
-    del plain["registered"]
-    rows, page = ledger(tmp_path, {"strong": plain})
+    claims = {
+        "strong": entry("strong", looks=4),
+        "weak": entry("weak"),
+        "gone": entry("torn", missing="glow of seed 5 diverged twice", run=False),
+    }
+    for plain in claims.values():
+        del plain["registered"]
+    rows, page = ledger(tmp_path, claims)
     assert (rows["strong"]["status"], rows["strong"]["looks"], rows["strong"]["registered"]) == ("exploratory", "4", "")
     assert "Exploratory: the test images were seen before" in page
+    # `gone` has no effect, so it is no test
+    assert "Of 2 tests over seeds, each at 5%, 2 survive Holm's correction and 2 Benjamini and Hochberg's" in page
 
 
 # ------------------------------------------------------------------------------------ which runs count
