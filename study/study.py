@@ -80,6 +80,7 @@ def run(command: Sequence[str], look: Callable[[], None]) -> int:
                         look()
         except BaseException:
             os.killpg(process.pid, signal.SIGTERM)  # trainers save, and Snakemake ends with its jobs
+            os.killpg(process.pid, signal.SIGCONT)  # or one that is paused never ends
             process.wait()
             raise
         finally:

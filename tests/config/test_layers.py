@@ -10,8 +10,8 @@ from refusals import user_error
 from run_tools import CONFIG, checked, shipped_config
 from waiting import ROOT, Json, text_of
 
-from vaeglow.config import FILES, config_file, merge, plan, read_config, resolve, view_of
-from vaeglow.files import sha256_json
+from vaeglow.config import FILES, config_file, merge, plan, read_config, resolve, targets, view_of
+from vaeglow.files import sha256_json, write_text
 
 SHIPPED = shipped_config()
 
@@ -274,12 +274,14 @@ def test_samples_suffice_for_the_largest_protocol_on_a_dataset_and_every_row_of_
     views = checked()
     large = checked("{overrides: {figures: {samples: {columns: 40, lines_per_row: 20}}}}")
     faces = demo("{presets: {demo: {tables: {table3: {protocol: test-10k-2048}}}}}")
+    near = demo("{overrides: {probes: {nearest_training: {samples: 90}}}}")
     beside = demo("{overrides: {figures: {figure4: {lines: 10, beside: {model: glow, temperature: 1.0}}}}}")
     for view, dataset, model, count, shown in (
         (views["paper"], "cifar10", "glow", 30000, 64),  # three sets; Figure 2
         (views["paper"], "photos64", "glow", 30000, plan.SHOWN),  # in no table
         (faces, "photos64", "glow", 10000, plan.SHOWN),
         (faces, "photos32", "glow", 64, 64),
+        (near, "photos32", "glow", 90, 64),
         (beside, "photos32", "glow", 64, 64),
         (beside, "photos64", "glow", 64, 50),  # five in each line
         (large["demo"], "photos32", "glow", 800, 800),
@@ -292,6 +294,10 @@ def test_a_study_keeps_what_belongs_to_no_run_whatever_the_dataset_is_called():
     changes = "{datasets: {seed1: {kind: npz, file: x, size: 32}}, overrides: {roles: {main: seed1}}}"
     study = plan.study(merge(SHIPPED, yaml.safe_load(changes)), demo(changes))
     assert "demo/seed1/timing.json" in study["others"] and not any("/seed0/" in file for file in study["others"])
+    bases = {folder: run["base"] for folder, run in study["runs"].items()}
+    assert bases["demo/seed1/vae/seed0"] is None
+    assert bases["demo/seed1/vaeglow/seed0"] == "demo/seed1/vae/seed0"
+    assert bases["demo/seed1/glow/seed0"] is None
 
 
 def test_importance_weighted_bounds_are_evaluated_of_the_runs_that_show_them():
@@ -308,6 +314,24 @@ def test_a_figure_of_images_shows_the_first_seed_and_is_given_the_splits_it_show
     folder = "resources/data/photos32"
     assert plan.figure_data(view, "samples", "images") == [f"{folder}/val.npy", f"{folder}/test.npy"]
     assert plan.figure_data(view, "samples", "info") == [f"{folder}/dataset.json"]
+
+
+@pytest.mark.parametrize("dataset, embedded", [("photos32", True), ("cifar10", False)])
+def test_a_figure_of_images_neither_embedded_nor_there_stays(dataset, embedded, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    changes = f"{{overrides: {{roles: {{main: {dataset}}}}}}}"
+    config = merge(SHIPPED, yaml.safe_load(changes))
+    view = demo(changes)
+    built = ["results/table2.csv", "results/samples.png"]
+    images = plan.figure_data(view, "samples", "images")
+    for name in built:
+        write_text(name, "")
+    assert targets.drawn(config, view) == (built if embedded else built[:1])
+    note = f"note: results/samples.png is left as it is: it shows images of {images[0]}, not there\n"
+    assert capsys.readouterr().err == ("" if embedded else note)
+    for name in images:
+        write_text(name, "")
+    assert targets.drawn(config, view) == built
 
 
 def test_a_spec_has_the_look_of_each_model_it_shows_and_none_is_inherited():

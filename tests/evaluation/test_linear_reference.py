@@ -11,7 +11,7 @@ from numpy import ndarray
 from numpy.testing import assert_allclose
 from pytest import approx
 from refusals import user_error
-from run_tools import Run, prepare, resolved, run_probe
+from run_tools import COUNTS, Run, prepare, resolved, run_probe
 from scipy.special import hyp2f1
 from torch import nn
 
@@ -189,12 +189,22 @@ def test_the_step_measures_both_residuals(tmp_path):
     generator = step_generator(run.config["seed"], EVALUATION, 0)  # the likelihood's
     y = dequantise(torch.from_numpy(images_of(run)), 256, generator)
     with torch.no_grad():
-        mean, _ = network.decode(network.posterior_sample(y, generator)[0])
+        mean, log_scale = network.decode(network.posterior_sample(y, generator)[0])
     square = (y - mean).double().square().mean()
     assert measured["sources"]["vae"]["no_layer"] == approx(bits(float(square)), rel=1e-6)
+    log_density = torch.distributions.Normal(mean, log_scale.exp()).log_prob(y).double().mean()
+    assert measured["vae_own_noise"] == approx(8 - float(log_density) / math.log(2), rel=1e-6)
+    # The components of the training images, as many as the VAE has latents:
+    assert measured["latents"] == 4
+    train = (np.load(run.data / "train.npy").reshape(COUNTS["train"], -1) + 0.5) / 256
+    _, _, directions = np.linalg.svd(train - train.mean(0))
+    components = directions[:4]
+    centred = y.double().numpy().reshape(220, -1) - train.mean(0)
+    left = centred - centred @ components.T @ components
+    assert measured["sources"]["pca"]["no_layer"] == approx(bits(np.square(left).mean()), abs=1e-4)
     assert measured["images"] == 220
     assert list(measured["estimation_bias"]) == NAMES
     for source in ("vae", "pca"):
         values = [measured["sources"][source][name] for name in NAMES]
         assert values == sorted(values, reverse=True)
-        assert all(map(math.isfinite, [*values, measured["vae_own_noise"]]))
+        assert all(map(math.isfinite, values))

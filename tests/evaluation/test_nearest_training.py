@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from fid_tools import pixels
+from fid_tools import pixels, prepared
 from numpy.testing import assert_array_equal
 from refusals import user_error
 from run_tools import Run, blobs, resolved, run_probe, run_step
@@ -104,17 +104,21 @@ def test_the_step_measures_and_records(vae_run, drawn, look):
     assert wanted.items() <= result.content.items()
 
 
-def test_copies_are_looked_for_among_all_images_that_a_run_trained_on_and_no_others(blobs_dir, look, tmp_path):
+def test_copies_are_looked_for_among_all_images_that_a_run_trained_on_and_no_others(look, tmp_path):
     config = resolved("vae", epochs=1)
     config["data"]["train_subset"] = 5
-    run = Run(tmp_path / "run", config, blobs_dir).train()
+    train = blobs(64, 1)
+    test = blobs(12, 2)
+    test[:2] = train[[4, 5]]  # the run did not train on the second
+    data = prepared(tmp_path / "blobs", train=train, val=train[:0], test=test)
+    run = Run(tmp_path / "run", config, data).train()
     samples = draw(run, tmp_path / "x.npz")
     with np.load(samples) as archive:
         arrays = dict(archive)
-    arrays["images"][:7] = open_split(blobs_dir, "train")[:7]
+    arrays["images"][:7] = train[:7]
     np.savez(samples, **arrays)
     result = look(run, samples, training_images=2)
-    counts = {"training_images": 2, "all_training_images": 5, "copies": 5}
+    counts = {"training_images": 2, "all_training_images": 5, "copies": 5, "test_copies": 1}
     assert counts.items() <= result.content.items()
     assert set(result.arrays["indices"].ravel()) == {0, 2}
 

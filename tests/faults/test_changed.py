@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from faults_tools import fork, hold
 from refusals import user_error
-from run_tools import Run, assert_equal_runs, prepare, resolved, save_model
+from run_tools import Run, assert_equal_runs, prepare, resolved, save_model, states
 
 from vaeglow.files import read_json, write_json
+from vaeglow.results import source_sha256
+from vaeglow.training import checkpoint
 from vaeglow.weights import load_model
 
 
@@ -58,6 +60,16 @@ def test_changed(when, what, run, tmp_path, lost):
     assert "belongs to another config, data or base: starting from scratch" in again.ended()
     run.config = read_json(run.folder / "config.json")
     assert_equal_runs(run, Run(tmp_path / "fresh", run.config, run.data, run.base).train())
+
+
+@pytest.mark.faults
+def test_a_state_that_other_code_wrote_is_taken_up_and_said(stopped, vae_run, monkeypatch, capfd):
+    name = states(stopped)[0].name
+    monkeypatch.setattr(checkpoint, "source_sha256", lambda: "another")
+    stopped.train()
+    line = f"other code wrote {name} ({source_sha256()}); resuming with this code\n"
+    assert line in capfd.readouterr().out
+    assert_equal_runs(stopped, vae_run)
 
 
 @pytest.mark.faults("prepared array changed on disk")

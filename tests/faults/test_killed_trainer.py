@@ -125,7 +125,12 @@ def ignore_hangup(counter: str) -> None:
     """In the child: what `nohup` does, for the loop's own handlers."""
     count_steps(counter, 3)
     plain = Trainer.run
-    Trainer.run = lambda self: (signal.signal(signal.SIGHUP, signal.SIG_IGN), plain(self))[1]
+
+    def run(self: Trainer) -> Any:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        return plain(self)
+
+    Trainer.run = run
 
 
 @pytest.fixture(scope="module")

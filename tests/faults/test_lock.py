@@ -66,7 +66,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(run):
 @pytest.mark.faults("lock of a dead process, another host")
 @pytest.mark.parametrize("exchange", [True, False])  # NFS has no atomic exchange of two names
 def test_the_lease_of_a_dead_process_of_another_host_is_watched_and_taken(exchange, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(locks, "LEASE", 1.0)
+    monkeypatch.setattr(locks, "LEASE", 10.0)  # longer than a pause of this process
     leave_lease(tmp_path)
     if not exchange:
         monkeypatch.setattr("filelock._soft.exchange_names", lambda *_: False)

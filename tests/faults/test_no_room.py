@@ -2,6 +2,7 @@
 
 import os
 import resource
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from run_tools import Run, assert_equal_runs, interrupt, prepare, resolved, same
 from waiting import ROOT
 
 from vaeglow.data import prepare as prepare_data
+from vaeglow.files import atomic_path
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 CLOSED = [str(folder) for folder in (ROOT, *ROOT.parents) if not folder.stat().st_mode & 0o001]
@@ -124,6 +126,19 @@ def test_no_permission(what, vae_run):
         images.chmod(0o644)
         fork(run, 10, become_nobody).ended()
         assert same_tensors(run.weights(), vae_run.weights())
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_what_a_library_wrote_for_its_owner_only_is_for_all_whom_the_umask_lets_read(umask, mode, tmp_path):
+    path = tmp_path / "result"
+    before = os.umask(umask)
+    try:
+        with atomic_path(path) as temporary:
+            temporary.touch(0o600)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def limit(what: str, more: int) -> None:

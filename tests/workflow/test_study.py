@@ -1,8 +1,9 @@
 """A study that goes on from what is kept of it, on a machine that has nothing else; what is refused; its page."""
 
+import os
 import re
 import shutil
-import time
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from run_tools import shipped_config
 from scipy.stats import ttest_1samp
 from test_demo import SHOWN, SMALL, drawn_again, inception_overlay, measured, verified
 from test_workflow import jobs, workflow
-from waiting import ROOT, python, said, state_of, text_of, warm
+from waiting import LIMIT, ROOT, python, said, state_of, text_of, until, warm
 
 from study import study as program
 from study import update
@@ -171,10 +172,15 @@ def test_a_registered_study_names_what_it_leaves_out_and_goes_on_with_the_rest(t
     write_json("results/new/study.json", spec | {"others": []})
     write_text("results/vae/fid.json", "")  # measured, and no weights
     asked = []
+
+    def left(options: list[str], preset: str, wanted: list[str] | None) -> list[str]:
+        asked.append(wanted)
+        return []
+
     monkeypatch.setattr(program, "run", lambda *_: 0)
     monkeypatch.setattr(program.study, "check", lambda *_: None)
     monkeypatch.setattr(program.study, "restore", lambda *_: 0)
-    monkeypatch.setattr(program, "left", lambda options, preset, wanted: asked.append(wanted) or [])
+    monkeypatch.setattr(program, "left", left)
     for runs, wanted in {"": [f"results/glow/{name}" for name in names], "vae": None}.items():
         with pytest.raises(SystemExit, match="0"):
             program.main(["new.yaml", "--plan", f"--runs={runs}"])
@@ -208,17 +214,21 @@ def test_one_command_pauses_what_a_study_runs_and_goes_on_with_it(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     with user_error("no study runs in"):
         program.pause_or_resume()
-    states = []
+    lines = []
 
-    def look() -> None:  # twice: paused and resumed; then the command ends by itself
+    def look() -> None:  # the first pauses it, the second resumes it, the third ends it
         files = [file for file in (program.PAUSED, program.GROUP) if file.exists()]
-        if files and len(states) < 2:
-            pid = files[0].read_text()
-            line = program.pause_or_resume()
-            time.sleep(0.1)  # a signal takes effect a moment later
-            states.append((line, state_of(pid) == "T"))
+        if not files:
+            return
+        pid = int(files[0].read_text())
+        if len(lines) == 2:
+            os.kill(pid, signal.SIGKILL)
+            return
+        paused = not lines
+        lines.append(program.pause_or_resume())
+        until(lambda: (state_of(pid) == "T") == paused, lambda: bool(state_of(pid)))
 
-    monkeypatch.setattr(program, "LOOK_SECONDS", 0.3)
-    assert program.run(["sleep", "3"], look) == 0
-    assert states == [("paused: the same command resumes it", True), ("resumed", False)]
+    monkeypatch.setattr(program, "LOOK_SECONDS", 0.05)
+    assert program.run(["sleep", str(LIMIT)], look) == -signal.SIGKILL
+    assert lines == ["paused: the same command resumes it", "resumed"]
     assert not list(Path("results").iterdir())
