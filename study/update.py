@@ -143,9 +143,9 @@ REGISTERED_TABLES = """# Registered results: tables
 machines. Of two machines of one name the slower one trained seed 3 on CIFAR-10; the faster one faces, Fashion-MNIST,
 seed 4, and `beyond` at today's epochs, whose seconds do not compare with Glow's. Equal time was fixed before, by
 training steps timed in turns: the paper's model took .93 to 1.00 of Glow's time on CIFAR-10, 1.00 and 1.05 on faces,
-`beyond` .97. CPU seconds of whole runs on faces: 1.14, at three times the epochs 1.23. One more timing, after the training and with
-batches of 16 where training has 32, gives the paper's model .97, `beyond` 1.04 (1.10 at three times): the [figure of
-budgets](registered/budget.png) has its times.
+`beyond` .97. CPU seconds of whole runs on faces: 1.14, at three times the epochs 1.23. One more timing, after the
+training and with batches of 16 where training has 32, gives the paper's model .97, `beyond` 1.04 (1.10 at three times):
+the [figure of budgets](registered/budget.png) has its times.
 """
 REGISTERED_RUN = """## What was run
 
