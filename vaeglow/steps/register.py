@@ -7,7 +7,7 @@ from vaeglow.config import merge, phases, read_config, read_layer, resolve
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, sha256_file
 from vaeglow.paths import identity, result_path
-from vaeglow.results import collect, git, read_result, write_result
+from vaeglow.results import check_together, collect, git, read_result, write_result
 from vaeglow.steps import cli
 from vaeglow.study import differing
 
@@ -54,8 +54,9 @@ def main(*, config: Path, training: Path, overlay: Path, output: Path) -> None:
     if difference:
         raise UserError(f"{config} is not as {overlay} registers it: {difference}: train it without other overlays")
     commit = registered["commit"]
-    for phase in phases(content):
-        trained = read_result(result_path(output.parents[4], "training", **identity(phase)))
+    runs = [read_result(result_path(output.parents[4], "training", **identity(phase))) for phase in phases(content)]
+    check_together(runs)
+    for trained in runs:
         if trained.value("provenance", "dirty"):
             raise UserError(
                 f"{trained.path}: trained from sources that differ from commit {trained.commit}: not a registered run"

@@ -13,7 +13,7 @@ from table_tools import save
 from waiting import ROOT
 
 from vaeglow.config import merge, resolve
-from vaeglow.files import Facts, write_json, write_text
+from vaeglow.files import Facts, sha256_file, write_json, write_text
 from vaeglow.paths import identity
 from vaeglow.reporting.claims.ledger import build_ledger, to_markdown
 from vaeglow.reporting.claims.statistics import HOLDS, SPLIT, UNDECIDED
@@ -153,8 +153,15 @@ def registered(tmp_path, monkeypatch):
     write_text("registered.yaml", yaml.safe_dump(overlay))
     after = commit(tmp_path)
 
-    def register(at: str = after, seed: int = 3, dirty: bool = False, base: Facts | None = None, **training) -> dict:
-        """`base`: of the VAE's provenance; then the run is that of a layer above it."""
+    def register(
+        at: str = after,
+        seed: int = 3,
+        dirty: bool = False,
+        base: Facts | None = None,
+        base_sha256: str = "",
+        **training,
+    ) -> dict:
+        """`base`: of the VAE's provenance; then the run is of a layer above it, with `base_sha256` as its input."""
         model = "vaeglow" if base else "vae"
         run = Path(f"results/demo/photos32/{model}/seed{seed}")
         config = resolve(merge(shipped_config(), overlay), "demo", "photos32", model, seed)
@@ -163,13 +170,14 @@ def registered(tmp_path, monkeypatch):
             "config_sha256": "h",
             "data_sha256": "h",
             "weights_sha256": "h",
-            "inputs": {},
         }
         made = {"commit": at, "dirty": dirty}
-        save(run / "training.json", identity(config) | hashes | {"provenance": made})
+        inputs = {}
         if base:
             below = Path(f"results/demo/photos32/vae/seed{seed}/training.json")
-            save(below, identity(config["base"]) | hashes | {"provenance": made | base})
+            save(below, identity(config["base"]) | hashes | {"inputs": {}, "provenance": made | base})
+            inputs[str(below)] = base_sha256 or sha256_file(below)
+        save(run / "training.json", identity(config) | hashes | {"inputs": inputs, "provenance": made})
         files = {
             "config": run / "config.json",
             "training": run / "training.json",
@@ -219,6 +227,7 @@ def test_a_run_counts_only_with_a_base_that_counts(registered):
     register, before, after, _ = registered
     refused(registered, "/vae/seed3/training.json: trained from sources that differ", base={"dirty": True})
     refused(registered, "/vae/seed3/training.json: .* which is not before it", base={"commit": before})
+    refused(registered, "differ in .*/vae/seed3/training.json", base={"dirty": False}, base_sha256="another")
     assert register(base={"dirty": False})["registered"]["commit"] == after
 
 
