@@ -19,9 +19,8 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-import yaml
-
 from vaeglow import study
+from vaeglow.config import read_layer
 from vaeglow.errors import UserError
 from vaeglow.files import read_json, write_json, write_text
 from vaeglow.reporting.columns import SEEDS
@@ -64,13 +63,14 @@ def link(variable: str, folder: Path | None, root: Path) -> None:
         root.symlink_to(folder.resolve())
 
 
-def run(command: Sequence[str], look: Callable[[], None]) -> int:
+def run(command: Sequence[str], look: Callable[[], None], group: Path = GROUP) -> int:
     """Run a command to its end, looking from time to time, also at the end and when it is interrupted; its status.
 
-    Its process group is its own: a signal to this process reaches it, and all it started, once.
+    Its process group is its own: a signal to this process reaches it, and all it started, once. `group` is the file
+    that names it.
     """
     with subprocess.Popen(command, start_new_session=True) as process:
-        write_text(GROUP, str(process.pid))
+        write_text(group, str(process.pid))
         try:
             while process.poll() is None:
                 try:
@@ -84,8 +84,8 @@ def run(command: Sequence[str], look: Callable[[], None]) -> int:
             process.wait()
             raise
         finally:
-            GROUP.unlink(missing_ok=True)
-            PAUSED.unlink(missing_ok=True)
+            group.unlink(missing_ok=True)
+            group.with_suffix(PAUSED.suffix).unlink(missing_ok=True)
             look()
     return process.returncode
 
@@ -126,8 +126,10 @@ def left(options: Sequence[str], preset: str, wanted: Sequence[str]) -> list[str
             alike = [*study.RESULTS.glob(re.sub(r"/seed\d+/", "/seed*/", path))]
             hours[path] = took(read_result(alike[0])) / 3600 if alike else math.nan
     train = {path: hours.pop(path) for path in [*hours] if path.endswith("/training.json")}
-    about = {path: "time unknown" if math.isnan(time) else f"about {time:.2f} h" for path, time in train.items()}
-    lines = [f"to train: {path.removesuffix('/training.json')}, {time}" for path, time in about.items()]
+    lines = []
+    for path, time in train.items():
+        known = "time unknown" if math.isnan(time) else f"about {time:.2f} h"
+        lines.append(f"to train: {path.removesuffix('/training.json')}, {known}")
     for what, times in (("runs to train", train.values()), ("results to measure", hours.values())):
         known = [time for time in times if not math.isnan(time)]
         unknown = len(times) - len(known)
@@ -174,10 +176,10 @@ def main(
     if pause:
         print(pause_or_resume())
         return
-    if not overlay.is_file():
-        there = ", ".join(sorted(path.stem for path in overlay.parent.glob("*.yaml")))
-        raise UserError(f"there is no {overlay}: PRESET is one of {there}")
-    settings = yaml.safe_load(overlay.read_text(encoding="utf-8"))
+    settings = read_layer(overlay) if overlay.is_file() else {}
+    if "preset" not in settings:
+        there = ", ".join(sorted(path.stem for path in overlay.parent.glob("*.yaml") if "preset" in read_layer(path)))
+        raise UserError(f"there is no study {overlay}: PRESET is one of {there}")
     preset = settings["preset"]
     seeds = settings["seeds"]
     folders = dict(zip(FOLDERS, (cifar, faces, cifar_fresh, faces_fresh), strict=True))
@@ -193,7 +195,8 @@ def main(
         write_json(few, {"seeds": seeds[:count]})
         options = [sys.executable, "-m", "snakemake", "--cores", cores, "--configfile", str(overlay), str(few)]
         options += shlex.split(flags)
-        status = run([*options, "--", "prepared"], lambda: None)
+        group = few.with_suffix(".group") if plan else GROUP  # a plan beside a running study
+        status = run([*options, "--", "prepared"], lambda: None, group)
         if status:
             sys.exit(status)
         spec = read_json(study.RESULTS / preset / "study.json")

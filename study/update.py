@@ -1,4 +1,7 @@
-"""Write a study's pages from its results, and copy what they show to a folder beside them: no number is typed.
+"""Write a study's pages from its results, and copy what they show to a folder beside them.
+
+Numbers come from the results, except in the texts `CAVEATS` and `REGISTERED_TABLES`: revise these by hand whenever a
+seed is added.
 
     python -m study.update cpu           # docs/measured*.md, docs/measured/
     python -m study.update registered    # docs/registered-results.md, docs/registered-tables.md, docs/registered/
@@ -50,6 +53,9 @@ ELSEWHERE = ("- Made by", "- Trained on: ", "- Measured on: ")  # notes left out
 OWN = "- Trained on several machines"  # a note that stays with its table, however many tables have it
 SECONDS = re.compile(rf"^{OWN}: the seconds of training are of (seeds? [\d, ]+),", re.MULTILINE)
 HEADING = re.compile(r"\| Training \((?:CPU )?s\)")  # of these seconds
+KNOWN = re.compile(
+    r"(?<=\(registered-results\.md\)\)\.\n\n).*?(?=\n\n\[Tables and all)", re.DOTALL
+)  # registered claims
 SEED = re.compile(r"/seed(\d+)/")  # in the names of files
 # Claims at the head of the first page.
 HEADLINES = (
@@ -182,10 +188,7 @@ def trainings(study: Mapping[str, Any]) -> Iterator[str]:
         machines["all"] = results
     for device, made in machines.items():
         trained = [result for result in made if result.path.name == "training.json"]
-        jobs = {}
-        for result in made:
-            if result not in trained:  # one job may write two files
-                jobs[result.value("provenance", "started")] = result
+        jobs = {result.path.with_suffix(""): result for result in made if result not in trained}  # may be two files
         hours = f"{sum(map(took, trained)) / 3600:.2f} | {sum(map(took, jobs.values())) / 3600:.2f}"
         commits = "" if device == "all" else listed(short(result.commit for result in trained))
         yield f"| {device} | {len(trained)} | {hours} | {commits} |"
@@ -266,11 +269,14 @@ def claims_of(folder: Path, family: str) -> str:
         if row["family"] != family:
             continue
         interval = f" [{row['low']}, {row['high']}]".replace(" [-inf, inf]", "")
-        effects = [f"{row['effect']}{interval} {row['unit']}"] if row["effect"] else []
-        effects += [row["beside"]] if row["beside"] else []
-        effects += [f"Holm's p {row['p_holm']}"] if row["p"] and family == "primary" else []
-        effects += [row["note"]] if not row["effect"] and row["note"] else []
-        measured = f" ({', '.join(effects)})" if effects else ""
+        effects = [
+            row["effect"] and f"{row['effect']}{interval} {row['unit']}",
+            row["beside"],
+            row["p"] and family == "primary" and f"Holm's p {row['p_holm']}",
+            not row["effect"] and row["note"],
+        ]
+        measured = ", ".join(filter(None, effects))
+        measured = measured and f" ({measured})"
         answer.append(f"- **{row['verdict']}**, `{row['claim']}`: {row['statement']}{measured}")
     return "\n".join(answer)
 
@@ -328,6 +334,10 @@ def main(preset: str, docs: Path = DOCS) -> None:
         shutil.copy(path, folder)
     for name, text in write(study, root, folder).items():
         (docs / name).write_text(text, encoding="utf-8")
+    if write is registered:  # the page of the exploratory study begins with these claims
+        page = docs / "measured.md"
+        text = KNOWN.sub(lambda _: claims_of(folder, "primary"), page.read_text("utf-8"))
+        page.write_text(text, encoding="utf-8")
     reference.write(preset, [RESULTS], docs.parent / "config/reference")
     if write is measured:  # with these `make figures FROM=study/runs` draws again
         shutil.copy(overlay, folder / "overlay.yaml")

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
+import pytest
 from run_tools import Run
-from waiting import LIMIT, state_of, until
+from waiting import LIMIT, ROOT, state_of, until
 
 from vaeglow import weights
 from vaeglow.training.trainer import Trainer
@@ -26,13 +27,13 @@ class Child:
     """A step, a command as for `python -m`, in a fork of a server that has imported all; `hook(*arguments)` first."""
 
     def __init__(self, command: list[str], hook: Callable[..., None] | None = None, *arguments: Any) -> None:
-        here = str(Path(__file__).parent)
-        if here not in os.environ.get("PYTHONPATH", "").split(os.pathsep):  # the server's, which imports this module
-            os.environ["PYTHONPATH"] = os.pathsep.join([here, str(Path(here).parent), os.environ.get("PYTHONPATH", "")])
         SERVER.set_forkserver_preload(PRELOADED)
         self.folder = tempfile.TemporaryDirectory()
         self.process = SERVER.Process(target=step, args=(command[2:], self.folder.name, hook, arguments), daemon=True)
-        self.process.start()
+        with pytest.MonkeyPatch.context() as patch:  # the server's path, which imports this module
+            for path in (ROOT, ROOT / "tests"):
+                patch.setenv("PYTHONPATH", str(path), prepend=os.pathsep)
+            self.process.start()
         atexit.register(self.process.kill)  # a held one, where a test failed, would be waited for without end
 
     def ended(self, status: int = 0) -> str:

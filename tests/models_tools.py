@@ -52,9 +52,9 @@ def run_config(model: str, preset: str = "demo", dataset: str = "tiny", **overri
 
 
 @torch.no_grad()
-def randomise(module: nn.Module, seed: int = 0, scale: float = 0.1) -> nn.Module:
+def randomise(module: nn.Module, scale: float = 0.1) -> nn.Module:
     """Move every parameter and batch norm statistic, so that nothing is an identity or a zero any more."""
-    generator = seeded(seed)
+    generator = seeded()
     for parameter in module.parameters():
         parameter.add_(scale * torch.randn(parameter.shape, generator=generator).to(parameter.dtype))
     for layer in module.modules():
@@ -203,6 +203,7 @@ def fitted_model(name: str, trained: bool) -> GenerativeModel:
     else:
         randomise(made, scale=0.02 if "beyond" in words else 0.04)
         for module in made.modules():  # under narrow random posteriors importance weights have no finite variance
-            if isinstance(head := getattr(module, "raw_log_scale", None), nn.Linear):
+            head = getattr(module, "raw_log_scale", None)
+            if isinstance(head, nn.Linear):
                 nn.init.constant_(head.bias, 0.6)  # sd near 1, about the priors'
     return made.eval()

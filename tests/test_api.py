@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,6 +166,13 @@ def test_saved_images_are_read_back(tmp_path, images):
             vaeglow.save_images(images, tmp_path / name)
 
 
+def test_pictures_cannot_replace_the_working_folder(tmp_path, images, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with user_error("already exists: give a new or empty folder"):
+        vaeglow.save_images(images, ".")
+
+
 TINY = yaml.safe_load("""
 vae:
   network: {num_scale: 2, base_dim: 4, fc_dim: 8, latent_dim: 4}
@@ -213,6 +222,17 @@ def test_without_a_folder_an_interrupt_keeps_nothing_and_says_so(images, tmp_pat
     for folder, says in (("", "^nothing is kept: with a folder"), (tmp_path, "^SIGTERM: state saved, run again")):
         with pytest.raises(Interrupted, match=says):
             vaeglow.train(images, "vae", folder=folder, models=TINY)
+
+
+def test_train_takes_none_of_its_data_from_a_dataset_called_images(images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "config", "config")
+    own = "\n  images: {kind: folder, root: photos, size: 32, test_fraction: 0.1}\n"
+    path = Path("config/embedded.yaml")
+    path.write_text(text_of("config/embedded.yaml").replace("datasets:\n", f"datasets:{own}", 1))
+    model = vaeglow.train(images, "vae", models=TINY, seed=np.int64(3))
+    assert "dataset images, model vae, seed 3" in repr(model)
+    assert torch.equal(model.sample(2, seed=np.int64(1)), model.sample(2, seed=1))
 
 
 def test_what_train_refuses(images):

@@ -47,6 +47,8 @@ def dead(document: Path) -> list[tuple[Path, str]]:
 def test_every_file_and_heading_a_document_links_or_shows_exists(document):
     assert dead(document) == []
     assert links(document) or document != ROOT / "README.md"
+    for name in re.findall(r"`(tests/[\w/]+\.py)`", text_of(document)):
+        assert (ROOT / name).exists(), name
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from refusals import user_error
-from waiting import ROOT
+from waiting import LIMIT, ROOT
 
 from vaeglow.commands import explore
 from vaeglow.errors import UserError
@@ -137,7 +137,7 @@ def test_the_page_is_on_this_machine_only_and_names_no_other(fails, glow_run):
     with process:
         try:
             assert line == f"http://127.0.0.1:{port} until Ctrl-C\n"
-            page = urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=120).read().decode()
+            page = urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=LIMIT).read().decode()
             fails(f"port {port} cannot be used .*: give another --port", *words)
         finally:
             process.kill()

@@ -146,6 +146,12 @@ def test_the_page_of_published_numbers_has_those_of_the_csvs():
     assert numbers(" ".join(row[2] for row in rows)) <= published
 
 
+def test_the_page_of_exploratory_results_begins_with_the_registered_claims_as_they_are_now():
+    claims = re.findall(r"The primary claims:\n\n(.*?)\n\n", text_of("docs/registered-results.md"), re.DOTALL)
+    assert len(claims) == 1
+    assert claims[0] in text_of("docs/measured.md")
+
+
 def test_the_results_in_the_readme_are_roundings_of_the_csvs():
     readme = " ".join(text_of("README.md").split())
     (text,) = re.findall(r"On CIFAR-10 as JPEG, at equal.*?\[Registered\]", readme)

@@ -114,6 +114,7 @@ def test_a_place_that_cannot_be_written_is_one_line():
 
 
 def made(name: str, **content: object) -> Result:
+    Path(name).touch()
     return Result(Path(name), {**RUN, "data_sha256": "d", "weights_sha256": "w", "inputs": {}, **content})
 
 

@@ -7,7 +7,6 @@ images = model.sample(16, temperature=0.5, seed=0)
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaeglow.config import config_file, merge, phases, read_config, resolve
-from vaeglow.config.check import check_config
+from vaeglow.config import merge, phases, resolve
+from vaeglow.config.check import check_config, present_config
 from vaeglow.data import moments, value_counts, write_dataset
+from vaeglow.data.loader import EVALUATION
 from vaeglow.device import pick_device
 from vaeglow.errors import Interrupted, UserError
 from vaeglow.evaluation import trained
-from vaeglow.evaluation.likelihood import EVALUATION, dequantised_batches, importance_bits_per_dim
+from vaeglow.evaluation.likelihood import dequantised_batches, importance_bits_per_dim
 from vaeglow.evaluation.probes.interpolation import interpolate
 from vaeglow.files import Facts, write_json
 from vaeglow.images import as_array, finite_numbers
@@ -70,10 +70,10 @@ def train(
     if len(x) < 2 or x.shape[2] != x.shape[3]:
         raise UserError(f"to train, two or more square images are needed, not {list(x.shape)}")
     data = {"kind": "npz", "file": "in memory", "channels": x.shape[1], "size": x.shape[2], "levels": 256}
-    changes = {"preset": preset, "datasets": {"images": data}, "overrides": overrides}
-    config = merge(read_config(partial(config_file, shipped, True)), changes)
+    config = merge(present_config(), {"preset": preset, "overrides": overrides})
+    config["datasets"]["images"] = data
     check_config(config, shipped("workflow/schemas/config.schema.yaml"), shipped("resources/published.csv"))
-    runs = phases(resolve(config, preset, "images", model, seed))
+    runs = phases(resolve(config, preset, "images", model, int(seed)))
     if any(run["training"]["devices"] > 1 for run in runs):
         raise UserError("vaeglow.train uses one process: set training.devices to 1, or use the workflow")
     how = {"device": device, "memory": "stored", "save_minutes": 10, "tensorboard": False}
@@ -136,12 +136,17 @@ class Model:
         self.network, self.about = load_model(locate(path), self.device)
         self.config: Facts = self.about["config"]
 
+    @property
+    def epochs(self) -> str:
+        """The epochs of its phases, its base's first: `2+2`."""
+        return "+".join(str(run["training"]["epochs"]) for run in phases(self.config))
+
     def __repr__(self) -> str:
         """The names of its run, the epochs of its phases, its size and that of its images, in one line."""
-        size = f"{sum(parameter.numel() for parameter in self.network.parameters()):,} parameters"
-        epochs = "+".join(str(run["training"]["epochs"]) for run in phases(self.config))
+        size = f"{self.network.parameter_count:,} parameters"
         names = ", ".join(f"{key} {value}" for key, value in identity(self.config).items())
-        return f"<vaeglow.Model: {names}, {epochs} epochs, {size}, images {'x'.join(map(str, self.network.shape))}>"
+        shape = "x".join(map(str, self.network.shape))
+        return f"<vaeglow.Model: {names}, {self.epochs} epochs, {size}, images {shape}>"
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file, which it replaces. Name it `.safetensors`: the commands take no other.

@@ -14,8 +14,8 @@ from torch import backends, cuda
 from vaeglow.errors import UserError
 from vaeglow.results import DETERMINISTIC
 
-# Environment variables that the workflow sets.
-CLAIM = "VAEGLOW_CLAIM_GPU"  # to 1; a step run by hand, or a notebook, uses torch's GPU
+# Environment variable that the workflow sets to 1; a step run by hand, or a notebook, uses torch's GPU.
+CLAIM = "VAEGLOW_CLAIM_GPU"
 _claimed: dict[int, FileLock] = {}  # this process's GPU, and its lock
 
 
@@ -33,7 +33,7 @@ def pick_device(name: str) -> torch.device:
         UserError: `cuda` was requested and there is none, or the name is unknown.
     """
     if name not in ("auto", "cpu", "cuda"):
-        raise UserError(f"unknown device '{name}': runtime.device is auto, cpu or cuda")
+        raise UserError(f"unknown device '{name}': give auto, cpu or cuda")
     if name == "cuda" and not cuda.is_available():
         raise UserError("device cuda was requested but torch sees no GPU: use auto or cpu (config: runtime.device)")
     if getenv(DETERMINISTIC) == "1":

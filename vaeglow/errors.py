@@ -24,7 +24,7 @@ class UserError(Exception):
 
 
 class UnfitImages(UserError):
-    """A model cannot take a dataset's images; raised only when such a run is requested."""
+    """A model cannot take a dataset's images. A check of the config notes it; such a run, if requested, is an error."""
 
 
 class UnfitGrey(UnfitImages):

@@ -35,7 +35,7 @@ def as_array(images: Any) -> np.ndarray:
 def finite_numbers(values: Any, what: str, *shape: int) -> Tensor:
     """Values [N, *shape] as a float32 tensor; UserError, which names `what`, for another shape or values not finite."""
     try:
-        numbers = torch.as_tensor(values, dtype=torch.float32)
+        numbers = torch.as_tensor(values if isinstance(values, Tensor) else np.array(values), dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):
         numbers = torch.empty(0)
     if numbers.shape[1:] != shape or not len(numbers) or not numbers.isfinite().all():
@@ -47,7 +47,7 @@ def finite_numbers(values: Any, what: str, *shape: int) -> Tensor:
 def takes_images(path: Path) -> bool:
     """Whether `save_images` writes one file; UserError where it cannot write to that path."""
     one_file = path.suffix == ".png"
-    if path.exists() and (path.is_file() != one_file or (path.is_dir() and any(path.iterdir()))):
+    if path.exists() and (not path.name or path.is_file() != one_file or (path.is_dir() and any(path.iterdir()))):
         raise UserError(f"{path} already exists: give a new or empty folder, or a .png file")
     if path.suffix.lower() in Image.registered_extensions() and not one_file:
         raise UserError(f"{path}: pictures are written as PNG: name it {path.with_suffix('.png').name}")

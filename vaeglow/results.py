@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from vaeglow.config import without
-from vaeglow.data.arrays import array_sha256
+from vaeglow.data.arrays import Arrays, array_sha256
 from vaeglow.errors import MAKE_AGAIN, UserError
 from vaeglow.files import (
     DAMAGED,
@@ -40,7 +40,6 @@ from vaeglow.files import (
 )
 from vaeglow.paths import IDENTITY, PACKAGE, shipped
 
-Arrays = dict[str, np.ndarray]  # by name
 CLONE = shipped(".")  # where the package is in one
 # Their versions are recorded: they could change a number.
 PACKAGES = "vaeglow torch torchvision numpy scipy pytorch-fid safetensors scikit-image scikit-learn pillow snakemake"
@@ -83,7 +82,7 @@ class Result:
         """
         array = np.asarray(self.value(*keys), dtype=np.float64)
         if not array.size or not np.isfinite(array).all():
-            raise UserError(f"{self.path} does not hold a finite number for each image: {REMEDY}")
+            raise UserError(f"{self.path}: {keys[-1]} does not hold a finite number for each image or round: {REMEDY}")
         return array
 
     @property
@@ -191,14 +190,10 @@ def check_together(results: Iterable[Result]) -> None:
     Results made from one file (the Inception weights, samples) must record the same hash of it, and, where the file is
     among the results, the hash that it has now.
     """
-    results = list(results)
-    named = {name for result in results for name in result.content.get("inputs", {})}
     seen: dict[tuple, tuple[Any, Path]] = {}
     for result in results:
         facts = facts_of(result.content)
-        path = relative(result.path)
-        if path in named:
-            facts[(path,)] = sha256_file(result.path)
+        facts[(relative(result.path),)] = sha256_file(result.path)
         for fact, value in facts.items():
             first, other = seen.setdefault(fact, (value, result.path))
             if first != value:

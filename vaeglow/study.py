@@ -10,7 +10,7 @@ from pathlib import Path
 from shutil import copyfile, rmtree
 from time import time_ns
 
-from vaeglow.data.arrays import INFO_FILE, read_info
+from vaeglow.data.arrays import read_info
 from vaeglow.errors import UserError
 from vaeglow.files import Config, atomic_path, read_json, sha256_file, sha256_json
 from vaeglow.paths import with_timings
@@ -52,10 +52,8 @@ def check(kept: Path, study: Config) -> None:
     for name in finished(kept, study):
         old = read_json(kept / name / "config.json")
         new = read_json(RESULTS / name / "config.json")
-        old["data_sha256"] = new["data_sha256"] = read_result(kept / name / "training.json").value("data_sha256")
-        folder = DATA / new["dataset"]
-        if (folder / INFO_FILE).is_file():
-            new["data_sha256"] = sha256_json(read_info(folder)["sha256"])
+        old["data_sha256"] = read_result(kept / name / "training.json").value("data_sha256")
+        new["data_sha256"] = sha256_json(read_info(DATA / new["dataset"])["sha256"])
         difference = differing(old, new)
         if difference:
             raise UserError(f"{kept / name}: {difference}: delete that folder, or name another (--kept)")
@@ -82,13 +80,13 @@ def copy(names: list[str], source: Path, target: Path) -> int:
 
 
 def others(root: Path, study: Config) -> list[str]:
-    """The files of no run that a folder has."""
+    """The files in a folder that belong to no run, with all timings."""
     paths = [path for name in study["others"] for path in with_timings(root / name) if path.is_file()]
     return [path.relative_to(root).as_posix() for path in paths]
 
 
 def summary(run: str | None) -> str:
-    """The name of a run's training summary, which is another where the run was trained again."""
+    """The path of a run's training summary; its content differs once the run is trained again."""
     return f"{run}/training.json"
 
 

@@ -184,9 +184,24 @@ def test_glow_under_the_papers_schedule_has_the_vaes_schedule(preset):
 
 def test_a_role_moves_every_entry_that_names_it():
     view = demo("{overrides: {roles: {main: cifar10}}}")
-    rows = [row for s in ("tables", "figures") for name in view[s] for row in plan.filled_in(view, s, name)["rows"]]
-    assert {row["dataset"] for row in rows} >= {"cifar10", "photos64"}
-    assert "photos32" not in {row["dataset"] for row in rows}
+    datasets = set()
+    for section in ("tables", "figures"):
+        for name in view[section]:
+            datasets |= {row["dataset"] for row in plan.filled_in(view, section, name)["rows"]}
+    assert datasets >= {"cifar10", "photos64"}
+    assert "photos32" not in datasets
+
+
+def test_a_whole_number_is_a_temperature_of_a_claim_as_of_a_row():
+    view = demo("{claims: {flow_prior_grey: {better: {temperature: 2}}}}")
+    assert targets.temperatures({"demo": view})[-1] == 2.0
+    assert isinstance(targets.temperatures({"demo": view})[-1], float)
+
+
+def test_where_no_claim_is_wanted_no_ledger_is():
+    for only, files in {"table1": 0, "flow_prior_grey": 4}.items():
+        view = demo(f"{{only: [{only}]}}")
+        assert sum("claims" in file for file in targets.everything(SHIPPED, view)) == files
 
 
 def test_rows_take_their_dataset_from_the_entry_and_their_temperatures_apart():
@@ -266,8 +281,9 @@ def test_seeds_multiply_the_files_of_tables_charts_and_claims_and_not_of_figures
     one = demo()
     three = demo("{presets: {demo: {seeds: [0, 1, 2]}}}")
     for asked in (("tables", "table2"), ("figures", "quality_time"), ("claims",)):
-        assert len(plan.files(one, *asked)) < len(plan.files(three, *asked)) <= 3 * len(plan.files(one, *asked))
-    assert plan.files(one, "figures", "figure2") == plan.files(three, "figures", "figure2")
+        files = len(plan.paths(plan.needs(one, *asked)))
+        assert files < len(plan.paths(plan.needs(three, *asked))) <= 3 * files
+    assert plan.needs(one, "figures", "figure2") == plan.needs(three, "figures", "figure2")
 
 
 def test_samples_suffice_for_the_largest_protocol_on_a_dataset_and_every_row_of_a_sheet():
@@ -278,8 +294,8 @@ def test_samples_suffice_for_the_largest_protocol_on_a_dataset_and_every_row_of_
     beside = demo("{overrides: {figures: {figure4: {lines: 10, beside: {model: glow, temperature: 1.0}}}}}")
     for view, dataset, model, count, shown in (
         (views["paper"], "cifar10", "glow", 30000, 64),  # three sets; Figure 2
-        (views["paper"], "photos64", "glow", 30000, plan.SHOWN),  # in no table
-        (faces, "photos64", "glow", 10000, plan.SHOWN),
+        (views["paper"], "photos64", "glow", 30000, plan.KEPT_IMAGES),  # in no table
+        (faces, "photos64", "glow", 10000, plan.KEPT_IMAGES),
         (faces, "photos32", "glow", 64, 64),
         (near, "photos32", "glow", 90, 64),
         (beside, "photos32", "glow", 64, 64),
@@ -310,7 +326,7 @@ def test_a_figure_of_images_shows_the_first_seed_and_is_given_the_splits_it_show
     view = demo(f"{{presets: {{demo: {{seeds: [7, 2], figures: {{samples: {{rows: {rows}}}}}}}}}}}")
     about = {"name": "samples", "preset": "demo", "seeds": [7], "dataset": "photos32"}
     assert about.items() <= plan.spec(view, "figures", "samples").items()
-    assert plan.files(view, "figures", "samples") == ["results/demo/photos32/vae/seed7/shown/T0.0.npz"]
+    assert plan.paths(plan.needs(view, "figures", "samples")) == ["results/demo/photos32/vae/seed7/shown/T0.0.npz"]
     folder = "resources/data/photos32"
     assert plan.figure_data(view, "samples", "images") == [f"{folder}/val.npy", f"{folder}/test.npy"]
     assert plan.figure_data(view, "samples", "info") == [f"{folder}/dataset.json"]

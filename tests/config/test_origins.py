@@ -54,7 +54,8 @@ def assert_placed(pairs: dict[str, tuple[str, str]], resolved: Row) -> None:
             continue
         line = Path(match[1]).read_text().splitlines()[int(match[2]) - 1]
         words = map(yaml.safe_load, re.findall(r"[^\s{}\[\],]+", line))
-        assert str(wanted[key]) in line or wanted[key] in words, (key, place)
+        shown = re.search(rf"(?<![\w.]){re.escape(str(wanted[key]))}(?![\w.])", line)
+        assert shown or wanted[key] in words, (key, place)
 
 
 @pytest.mark.parametrize(("model", "preset", "dataset"), RUNS)

@@ -192,10 +192,12 @@ def test_a_registered_study_names_what_it_leaves_out_and_goes_on_with_the_rest(t
 def test_folders_that_are_not_there_are_one_line_and_few_seeds_are_noted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_text("cpu.yaml", "{preset: cpu, seeds: [0], datasets: {cifar10_jpeg: {root: here}}}")
+    write_text("finished.yaml", "{seeds: [0]}")  # an overlay, of no preset of its own
     for words, says in {
-        ("x.yaml",): "^there is no x.yaml: PRESET is one of cpu$",
+        ("x.yaml",): "^there is no study x.yaml: PRESET is one of cpu$",
         ("cpu.yaml",): "^no images at here: make study CIFAR=/their/folder, or put",
         ("cpu.yaml", "--cifar", "nowhere"): "CIFAR=nowhere is not a folder",
+        ("finished.yaml",): "^there is no study finished.yaml: PRESET is one of cpu$",
     }.items():
         with user_error(says):
             program.main([*words])
@@ -232,3 +234,15 @@ def test_one_command_pauses_what_a_study_runs_and_goes_on_with_it(tmp_path, monk
     assert program.run(["sleep", str(LIMIT)], look) == -signal.SIGKILL
     assert lines == ["paused: the same command resumes it", "resumed"]
     assert not list(Path("results").iterdir())
+
+
+def test_a_plan_leaves_the_names_of_a_running_study_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for file in (program.GROUP, program.PAUSED):
+        write_text(file, "1")
+    seen = []
+    plan = program.GROUP.with_name("seeds3.group")
+    assert program.run(["true"], lambda: seen.append(plan.exists()), plan) == 0
+    assert seen == [False]  # its own is gone
+    assert program.GROUP.exists()
+    assert program.PAUSED.exists()

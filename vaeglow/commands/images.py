@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import redirect_stdout
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +9,7 @@ import numpy as np
 import yaml
 from platformdirs import user_cache_path
 
-from vaeglow.config import config_file, read_config
+from vaeglow.config.check import present_config
 from vaeglow.data import folder, npz
 from vaeglow.data.arrays import INFO_FILE, Arrays, evenly_spaced, open_split, read_info, require_images
 from vaeglow.errors import UserError
@@ -133,7 +132,7 @@ def score(
             continue
         number = count or len(images.get("reference", ()))
         if path.suffix == ".safetensors" and not number:
-            raise UserError(f"how many samples of {path}? The other side does not say their number: give --count")
+            raise UserError(f"how many samples of {path} to draw is not said: give --count")
         images[side], what_is[side] = read(path, number, temperature, seed, device, size, split)
     if count:
         images = {side: x[:count] if side == "samples" else evenly_spaced(x, count) for side, x in images.items()}
@@ -160,7 +159,7 @@ def score(
 
 
 def inception(weights: Path) -> Path:
-    """The file of Inception's weights: as given, else the clone's, else the user's cache, where it is made once."""
+    """The file of Inception's weights: as given, the working folder's, the clone's, or the cache's, made once."""
     if weights != WEIGHTS or weights.exists():
         return weights
     if shipped(INCEPTION).exists():
@@ -168,7 +167,7 @@ def inception(weights: Path) -> Path:
     cached = user_cache_path("vaeglow") / weights.name
     if not cached.exists():
         print(f"{cached}: Inception's weights are fetched, once", file=sys.stderr, flush=True)
-        settings = read_config(partial(config_file, shipped, True))["evaluation"]["inception"]
+        settings = present_config()["evaluation"]["inception"]
         with redirect_stdout(sys.stderr):
             inception_weights.main.__wrapped__(settings=settings, output=cached)
     return cached

@@ -6,7 +6,6 @@ from typing import Any
 
 import yaml
 
-from vaeglow.config import phases
 from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
 from vaeglow.files import Config, Facts, sha256_file, write_text
@@ -83,7 +82,6 @@ def card(model: Path, *, output: Path | None = None) -> None:
         head=yaml.safe_dump(head, sort_keys=False, allow_unicode=True),
         kind=kinds_of("models")[config["kind"]].__doc__.partition("\n")[0],
         model=loaded,
-        epochs="+".join(str(run["training"]["epochs"]) for run in phases(config)),
         images=config["data"]["train_subset"] or loaded.about["data"]["counts"]["train"],
         bits=bits(words["entry"]),
     )

@@ -73,13 +73,18 @@ def check_config(config: Config, schema_path: Path, published_path: Path) -> dic
     return views
 
 
+def present_config() -> Facts:
+    """The config without an overlay: the working folder's if all its files are there, else the package's."""
+    return read_config(partial(config_file, shipped, True))
+
+
 def check_registered(overlay: Path, views: Config) -> None:
     """The registered claims, filled in, are those of their overlay: none is changed, added, or left out of some.
 
     Raises:
         UserError: one is, or the overlay cannot be read.
     """
-    whole = merge(read_config(partial(config_file, shipped, True)), read_layer(overlay))
+    whole = merge(present_config(), read_layer(overlay))
     preset = whole["preset"]
     registered = registered_claims(view_of(whole, preset))
     claims = registered_claims(views[preset])

@@ -64,6 +64,6 @@ def flat(values: Facts, above: str = "") -> Facts:
 def entry_of(value: Placed, key: str) -> str:
     """The path of the entry that sets a key of a resolved config: `presets.cpu.models.vae` of its training.epochs."""
     inside = key.split(".")
-    while value.path[len(value.path) - len(inside) :] != inside:  # at the latest where nothing is left of it
+    while value.path[len(value.path) - len(inside) :] != inside:  # ends with no key left: an empty list always matches
         del inside[0]
     return ".".join(value.path[: len(value.path) - len(inside)])

@@ -24,7 +24,7 @@ View = Config
 Row = Config
 Need = Facts
 SECTIONS = ("tables", "figures")
-SHOWN = 36  # images of a sample set that are kept for figures; more where one shows more
+KEPT_IMAGES = 36  # images of a sample set that are kept for figures; more where one shows more
 MARKERS = ("*", "8", "H", "1", "2", "3", "4", "+")  # of models that have none in config
 SEVERAL = "#/$defs/several_temperatures_rows"  # the schema of rows that keep their temperatures together
 
@@ -209,7 +209,7 @@ def sample_counts(view: View, dataset: str, model: str, temperature: float) -> d
             beside = 1 + view["probes"]["layer_action"]["draws"] if figure.get("beside") else 0
             sheets.append(figure.get("columns", beside) * lines)
     usual = samples[view["evaluation"]["protocol"]]
-    return {"count": max([*(counts or [usual]), *sheets]), "shown": max([SHOWN, *sheets])}
+    return {"count": max([*(counts or [usual]), *sheets]), "shown": max([KEPT_IMAGES, *sheets])}
 
 
 def runs(config: Config, view: View) -> dict[tuple[str, str], list[int]]:
@@ -232,11 +232,6 @@ def paths(wanted: Iterable[Need]) -> list[str]:
     """The paths of results, for every seed of a need, each once."""
     names = [str(result_path("results", **need, seed=seed)) for need in wanted for seed in need["seeds"]]
     return list(dict.fromkeys(names))
-
-
-def files(view: View, section: str, name: str = "") -> list[str]:
-    """All results that a table, a figure or the claims read, under every seed that they show."""
-    return paths(needs(view, section, name))
 
 
 def study(config: Config, view: View) -> Facts:

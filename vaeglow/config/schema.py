@@ -140,6 +140,6 @@ def explain(error: Any, place: str = "") -> str:
                 twice = ", ".join(f"{key}: {inner}" for key, inner in twice.items())
             return f"'{where}': {twice} is listed twice"
         case "type":
-            hint = NUMBER_AS_TEXT if isinstance(value, str) and expected in ("number", "integer") else ""
+            hint = NUMBER_AS_TEXT if isinstance(value, str) and ("number" in expected or "integer" in expected) else ""
             return f"'{where}' is {value!r} ({type(value).__name__}), not of type {expected}{hint}"
     return f"'{where}': {error.message}"

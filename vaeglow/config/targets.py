@@ -11,7 +11,7 @@ from vaeglow.config import inherited, plan, without
 from vaeglow.config.plan import View
 from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
-from vaeglow.files import Config, Facts
+from vaeglow.files import Config, Facts, local_path
 from vaeglow.paths import INCEPTION, RESULTS
 
 TABLE = ("csv", "full.csv", "md", "html", "tex")  # the forms of each
@@ -41,15 +41,10 @@ def sees_gpu() -> bool:
     return any(map(shutil.which, GPU_PROGRAMS))
 
 
-def seeds(views: Mapping[str, View]) -> list[int]:
-    """All seeds of any preset, in order, each once."""
-    return sorted({seed for view in views.values() for seed in view["seeds"]})
-
-
 def temperatures(views: Mapping[str, View]) -> list[float]:
     """All temperatures that any preset uses, in order, each once."""
     needs = [need for view in views.values() for need in plan.all_needs(view)]
-    return sorted({need["temperature"] for need in needs if "temperature" in need})
+    return sorted({float(need["temperature"]) for need in needs if "temperature" in need})
 
 
 def pages(config: Config, view: View) -> list[str]:
@@ -64,7 +59,7 @@ def everything(config: Config, view: View) -> list[str]:
     """All that is made of a preset: its tables, figures and claims, and `pages`."""
     files = [f"results/{table}.{form}" for table in view["tables"] for form in TABLE]
     files += [f"results/{figure}.{form}" for figure in view["figures"] for form in FIGURE]
-    files += [f"results/claims.{form}" for form in LEDGER]
+    files += [f"results/claims.{form}" for form in LEDGER if view["claims"]]
     return files + pages(config, view)
 
 
@@ -119,7 +114,7 @@ def source_settings(config: Config, dataset: str) -> Facts:
     entry = config["datasets"][dataset]
     for key in ("root", "file", "local"):
         path = entry.get(key)
-        if path and not (Path(path).expanduser().exists() or Path(f"resources/data/{dataset}/dataset.json").exists()):
+        if path and not (local_path(path).exists() or Path(f"resources/data/{dataset}/dataset.json").exists()):
             raise UserError(f"dataset {dataset}: {path} is not there: make it, or correct the path")
     return without(entry, {"train_subset": None, "models": None})
 

@@ -96,11 +96,7 @@ def moments(counts: ndarray) -> tuple[list, list]:
     Counts are exact, so the result is the same on every machine.
     """
     values = (np.arange(counts.shape[1]) + 0.5) / counts.shape[1]
-    means = []
-    deviations = []
-    for channel in counts:
-        mean = float(channel @ values / channel.sum())
-        variance = channel @ (values - mean) ** 2 / channel.sum()
-        means.append(round(mean, 9))
-        deviations.append(round(float(np.sqrt(variance)), 9))
-    return means, deviations
+    shares = counts / counts.sum(1, keepdims=True)  # [C, levels]
+    means = shares @ values
+    variances = (shares * (values - means[:, None]) ** 2).sum(1)
+    return means.round(9).tolist(), np.sqrt(variances).round(9).tolist()

@@ -22,7 +22,7 @@ HELD_OUT = {"val_images": count("training images held out (paper: 0)", 0, defaul
 
 def stable_hash(*key: int | str) -> int:
     """A 63-bit integer that depends on `key` only (sha256), usable as any seed argument."""
-    return int.from_bytes(hashlib.sha256(json.dumps(key).encode()).digest()[:8], "big") >> 1
+    return int.from_bytes(hashlib.sha256(json.dumps(key, default=int).encode()).digest()[:8], "big") >> 1
 
 
 class Stream:
@@ -37,7 +37,7 @@ class Stream:
 
     def permutation(self, n: int) -> ndarray:
         """A permutation of 0..n-1, int64 [n]."""
-        return np.argsort(self._raw(n), kind="stable").astype(np.int64)
+        return np.argsort(self._raw(n), kind="stable")
 
 
 def hold_out(images: ndarray, settings: Mapping) -> dict[str, ndarray]:

@@ -132,14 +132,15 @@ def frechet_distance(mean1: ndarray, covariance1: ndarray, mean2: ndarray, covar
 
     shift = mean1 - mean2
     root = scipy.linalg.svdvals(factor(covariance1).T @ factor(covariance2)).sum()
-    return max(0.0, float(shift @ shift + np.trace(covariance1) + np.trace(covariance2) - 2 * root))
+    return max(float(shift @ shift + np.trace(covariance1) + np.trace(covariance2) - 2 * root), 0.0)  # keeps NaN
 
 
 def gaussian_images(train: ndarray, count: int, levels: int) -> ndarray:
     """Images of the Gaussian with the mean and covariance of training pixels: uint8 [count, C, H, W].
 
-    A draw is the mean plus the training images' deviations from it, each times its own standard normal number: it has
-    their covariance, which would not fit in memory at 64x64. The same draws for the same images.
+    A draw is the mean plus the sum of the training images' deviations from it, each times its own standard normal
+    number over sqrt(N - 1): it has their covariance, which would not fit in memory at 64x64. The same draws for the
+    same images.
     """
     pixels = torch.from_numpy(train.reshape(len(train), -1).astype(np.float32))
     mean = pixels.mean(0)

@@ -145,6 +145,6 @@ def nearest_distances(images: ndarray, others: ndarray, device: Device) -> ndarr
 
     Root mean square over values, in grey levels, of uint8.
     """
-    rows, columns = (torch.tensor(values, dtype=torch.float32, device=device).flatten(1) for values in (images, others))
+    rows, columns = (torch.tensor(values, device=device).flatten(1) for values in (images, others))
     nearest = [distances(block, columns).min(1).values for block in rows.split(BLOCK)]
     return torch.cat(nearest).cpu().numpy() / math.sqrt(rows.shape[1])

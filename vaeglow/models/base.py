@@ -45,6 +45,11 @@ class GenerativeModel(Module):
         """D = C H W."""
         return self.channels * self.size**2
 
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers its parameters hold."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
     def log_likelihood(self, y: Tensor, generator: Generator = None) -> Terms:
         """The terms of log p(y), or of a one-sample lower bound on it: name -> nats per image [N].
 

@@ -28,7 +28,7 @@ class Glow(GenerativeModel):
         scales: L, the source's (and the config's) "levels" of the multi-scale architecture.
         depth: K, steps at each.
         width: hidden channels of each coupling net.
-        coupling: `affine` or `additive`.
+        coupling: the kind of `Coupling`.
     """
 
     bound = "="

@@ -12,6 +12,8 @@ from vaeglow.models.glow_steps import GlowStep, GlowSteps
 class GlowLayer(Module):
     """The layer f: x_hat -> x_bar (section 3.3): `depth` Glow steps at one scale without split.
 
+    x_hat is a dequantised image, elsewhere in the package y.
+
     It starts as the identity only after `initialise(x)`, which sets a closing 1x1 convolution with bias to the inverse
     of all actnorms and 1x1s before it: phase 2 starts at phase 1's likelihood. The paper's couplings are additive: then
     log|det df/dx| is a constant, that of the 1x1s and actnorms.
@@ -42,15 +44,11 @@ class GlowLayer(Module):
             self.split = Coupling(mixed, width, "bounded")
             self.rest = GlowLayer(mixed // 2, depth, width, 2, affine_steps, scales - 1)
 
-    def channel_log_det(self, x: Tensor) -> Tensor:
-        """log|det df/dx| of the scale's 1x1s and actnorms for squeezed images x: a scalar, the same for every image."""
-        closing = torch.linalg.slogdet(self.closing_weight.double()).logabsdet
-        return self.steps.channel_log_det(x) + x[0, 0].numel() * closing.to(x.dtype)
-
     def forward(self, x: Tensor) -> Transformed:
         """f: images x_hat [N, C, H, W] -> (x_bar, log|det df/dx_hat|: [N], or a scalar if constant) (paper, eq. 4)."""
         x = pixel_unshuffle(x, self.squeeze)  # [N, C q^2, H/q, W/q]
-        log_det = self.channel_log_det(x)
+        closing = torch.linalg.slogdet(self.closing_weight.double()).logabsdet
+        log_det = self.steps.channel_log_det(x) + x[0, 0].numel() * closing.to(x.dtype)
         x, log_dets = self.steps(x)
         x = conv2d(x, self.closing_weight[..., None, None], self.closing_bias)
         if self.split:

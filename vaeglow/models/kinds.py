@@ -25,7 +25,7 @@ class Kind:
         KL_FREE: why `training.kl_weight` cannot act on the kind; empty where it does.
         OBJECTIVE: what training reports: bits/dim, or the loss of a kind without a likelihood.
         TEMPERATURE: whether samples have one; else they are drawn at 1 only, and tables show none.
-        PROBES: which of the probes that only some kinds have (`vaeglow.evaluation.probes`) it has.
+        PROBES: what it has of the results (keys of `vaeglow.paths.RESULTS`) that only some kinds have.
         RULES: the workflow's rule that trains it, by its `mode`, None for a kind without modes. For a new kind
             `train_baseline`, or `train_glow_layer` on a trained base, is enough.
     """
@@ -131,7 +131,7 @@ class vae_glow(Kind):
                 minimum=0,
             ),
             levels=count("number of levels; after each except the last, half of the channels leave, as in Glow"),
-            noise_head=key("learn the decoder's noise again, from the decoder's frozen last features", type="boolean"),
+            noise_head=key("learn the decoder's noise again, from the decoder's last features", type="boolean"),
         ),
     }
 

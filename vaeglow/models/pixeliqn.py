@@ -29,14 +29,14 @@ def quantile_loss(target: Tensor, quantile: Tensor, tau: Tensor, huber: float) -
 
 
 class QuantileHead(Module):
-    """Q(tau) = w . relu(A(features) * relu(B cos(pi k tau), k = 0..K-1)), for each channel of a pixel.
+    """Q(tau) - 1/2 = w . relu(H(A(relu(features)) * relu(B cos(pi k tau), k = 0..K-1))), for each channel of a pixel.
 
     As in Dabney et al. (2018), section 3.1; PixelIQN's source adds tau in every layer.
 
     Args:
         channels: C.
         inputs: features.
-        width: of A and B, for each channel.
+        width: of A, B and H, for each channel.
         cosines: K.
     """
 

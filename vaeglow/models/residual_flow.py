@@ -34,7 +34,8 @@ from vaeglow.models.kinds import Config
 from vaeglow.noise import Generator, normal_like
 
 LIPSCHITZ = 0.98  # of each convolution, as in the source
-EXACT_TERMS = {True: 2, False: 8}  # of the series, in training and in evaluation; more with probability 1/2 each
+# Terms of the series, in training and in evaluation; then comes one more, and each further one with probability 1/2.
+EXACT_TERMS = {True: 2, False: 8}
 STEP_ITERATIONS = 2  # of a spectral norm's power method at a training step
 START_ITERATIONS = 50  # the same at the start
 MARGIN = 0.05  # pixels are squeezed into (.05, .95) before the logit, as in the source

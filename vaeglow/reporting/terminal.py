@@ -25,7 +25,8 @@ def cells(row: Texts) -> list[str]:
     """A row of the short table: means only."""
     bound = "≤ " if row["bound"] == "<=" else ""
     bits = bound + row["bits_per_dim"] if row["bits_per_dim"] else ""
-    numbers = [row["fid"], row["kid"][:6], bits, row["train_cpu_seconds"]]
+    kid = row["kid"] and f"{float(row['kid']):.4f}"
+    numbers = [row["fid"], kid, bits, row["train_cpu_seconds"]]
     return [row["model"], *(number or "-" for number in numbers), row["source"]]
 
 

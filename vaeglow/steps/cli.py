@@ -75,7 +75,7 @@ def flag_options(parameter: Parameter) -> Facts:
     if origin is list:
         options["nargs"] = "+" if needed else "*"
     if parameter.kind is parameter.KEYWORD_ONLY:
-        options |= {"required": True} if needed else {"default": parameter.default}
+        options |= {"required": needed, "default": parameter.default}
     if origin is Literal:
         return {**options, "choices": get_args(wanted)}
     if origin in (list, UnionType):  # a union is with None

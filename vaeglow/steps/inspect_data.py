@@ -7,8 +7,8 @@ from textwrap import indent
 import numpy as np
 
 from vaeglow.data import moments, value_counts
-from vaeglow.data.arrays import SPLITS, evenly_spaced, open_split, read_info, slabs
-from vaeglow.files import Config, Facts, sha256_json
+from vaeglow.data.arrays import SPLITS, data_identity, evenly_spaced, open_split, read_info, slabs
+from vaeglow.files import Config, Facts
 from vaeglow.reporting import style
 from vaeglow.reporting.figures import full_range
 from vaeglow.results import collect, read_result, write_result
@@ -52,9 +52,8 @@ def inspect(data_dir: Path) -> Facts:
             about["histogram"] = counts.tolist()
         splits[split] = about
     return {
-        "dataset": info["name"],
+        **data_identity(info),
         **{key: info[key] for key in ("kind", "channels", "size", "levels")},
-        "data_sha256": sha256_json(info["sha256"]),
         "source": info["source"],
         "splits": splits,
     }

@@ -1,4 +1,4 @@
-"""Prepare one dataset: `--name photos32 --settings '<its entry in config>' --output-dir resources/data/photos32`."""
+"""Prepare a dataset: `--name photos32 --settings '{its entry in config}' --output-dir data/photos32 --threads 1`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Probe one trained run: `probe latents --reads model=... test=... --settings '{...}' --output latents.json`."""
+"""Probe a run: `probe latents --reads model=... test=... --settings '{...}' --device cpu --output latents.json`."""
 
 from importlib import import_module
 from pathlib import Path

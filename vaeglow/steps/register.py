@@ -3,9 +3,10 @@
 from pathlib import Path
 from subprocess import SubprocessError
 
-from vaeglow.config import merge, phases, read_config, read_layer, resolve
+from vaeglow.config import merge, phases, read_layer, resolve
+from vaeglow.config.check import present_config
 from vaeglow.errors import UserError
-from vaeglow.files import read_json, sha256_file
+from vaeglow.files import read_json, sha256_file, sha256_json
 from vaeglow.paths import identity, result_path
 from vaeglow.results import check_together, collect, git, read_result, write_result
 from vaeglow.steps import cli
@@ -44,10 +45,10 @@ def main(*, config: Path, training: Path, overlay: Path, output: Path) -> None:
     """
     provenance = collect()
     registered = committed(overlay)
-    run = read_result(training)
     content = read_json(config)
+    run = read_result(training, config_sha256=sha256_json(content))
     settings = read_layer(overlay)
-    whole = merge(read_config(Path("config").joinpath), settings)
+    whole = merge(present_config(), settings)
     if run.value("seed") not in settings["seeds"]:
         raise UserError(f"{training}: seed {run.value('seed')} is not registered in {overlay}: train one that is")
     difference = differing(content, resolve(whole, **identity(content)))

@@ -22,7 +22,7 @@ def main(
     Args:
         config: each model's resolved config, as JSON text
         timing: the config's section `timing`, as JSON text
-        threads: at most so many, else those of the models' training
+        threads: CPU cores of this job; no more are used than `training.threads` of the first model
     """
     from vaeglow.device import pick_device
     from vaeglow.files import sha256_json

@@ -27,7 +27,7 @@ def draw(history: Path, training: Path) -> style.Figure:
         training: training.json of the same run.
     """
     from matplotlib.ticker import MaxNLocator
-    from pandas import Series, read_csv
+    from pandas import read_csv
 
     result = read_result(training)
     table = Result(history, {})
@@ -40,7 +40,7 @@ def draw(history: Path, training: Path) -> style.Figure:
         page = style.Page("{model} on {dataset}, preset {preset}, seed {seed}".format(**names))
         panels = page.charts([unit(objective), "loss terms, bits/dim", *PANELS.values()], 3, 4.0, sharex=True)
         curve(panels[0], rows, objective, label="training", color=style.INK)
-        if rows.get(validation, Series()).notna().any():
+        if rows[validation].notna().any():
             curve(panels[0], rows, validation, label="validation", color=style.GREY, marker="s", linestyle="--")
         terms = [name for name in rows if name.endswith(TERM) and name != validation]
         for name, color, marker in zip(terms, style.PALETTE, "osD^vP", strict=False):

@@ -117,7 +117,7 @@ class FolderLock:
         return f"process {owner.pid} of {owner.hostname.partition('?')[0]}" if owner else ""
 
     def touched(self) -> tuple[int, int] | None:
-        """Modification time of the lease, by the clock of the file system; None without a lease."""
+        """Inode and modification time of the lease, by the clock of the file system; None without a lease."""
         with suppress(FileNotFoundError), open(self.lease.lock_file, "rb") as file:  # NFS looks it up when it is opened
             stat = os.fstat(file.fileno())
             return stat.st_ino, stat.st_mtime_ns

@@ -27,7 +27,8 @@ TRAINING = {
         "After this many in a row the run returns to a good state, or stops with an error if no `rollbacks` are left"
     ),
     "max_rise": positive(
-        "a step is also bad if its loss is more than this many bits/dim above the mean of the last epoch"
+        "a step is also bad if its loss is more than this much above the mean of the last epoch (bits/dim; of "
+        "`pixeliqn` its quantile loss)"
     ),
     "rollbacks": count(
         "how often a run may return to a good state and continue with a lower learning rate. Good states are kept "
@@ -57,17 +58,20 @@ TRAINING = {
         "its cores if it has fewer"
     ),
     "precision": choice(
-        "`float32`, or `bf16`: the coupling nets and the VAE's encoder and decoder compute in bfloat16 (autocast) "
-        "during training. Everything else stays in float32: the flows around them, log-determinants, losses, the prior "
-        "and all of evaluation",
-        *("float32", "bf16"),
+        "`float32`, or `bf16`: the coupling nets, the VAE's encoder and decoder, and the layers of `pixelcnn` and "
+        "`pixeliqn` compute in bfloat16 (autocast) during training. Everything else stays in float32: the flows "
+        "around them, log-determinants, losses, the prior and all of evaluation",
+        "float32",
+        "bf16",
     ),
     # `on` and `off` are YAML's true and false
     "compile": choice(
         "`on`: torch.compile for the same networks during training. `auto`: only on a GPU, because most runs on a CPU "
         "are too short to gain. `off`. If compilation fails, the run stops. Compilation counts as training time and is "
         "recorded in `training.json` (`compile_seconds`)",
-        *("auto", True, False),
+        "auto",
+        True,
+        False,
     ),
     "devices": count(
         "number of processes that train one run, each on its own GPU (without GPUs they share the CPU). Each batch is "

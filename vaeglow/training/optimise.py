@@ -124,7 +124,7 @@ class Guard:
         most = self.training["max_bad_steps"]
         if self.most.item() < most:
             return
-        above = "" if isinf(self.limit) else f", or the loss above {self.limit:.6g} bits/dim,"
+        above = "" if isinf(self.limit) else f", or the loss above {self.limit:.6g},"
         raise Diverged(
             f"loss or gradient was not finite{above} for {most} steps in a row {where}: lower training.learning_rate "
             "or training.gradient_clip, or raise training.warmup_epochs"

@@ -55,7 +55,7 @@ def write_results(trainer: Trainer, info: Facts, base: Facts, provenance: Facts,
         "compile_seconds": position.compile_seconds,
         "device_kind": trainer.device.type,
         "train_images": len(trainer.data),
-        "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
+        "parameters": trainer.model.parameter_count,
         # Of the training images, as is the mean over its last epoch; None: not finite, or no `validate_every`.
         f"end_{objective}": finite_or_none(trainer.end_loss),
         f"last_epoch_{objective}": finite_or_none(last[objective]),

@@ -1,6 +1,7 @@
 """One training step, of every model (paper, section 4.2); the order of images and the noise: `vaeglow.data.loader`."""
 
 import time
+from functools import cached_property
 
 import torch
 from numpy import ndarray
@@ -80,7 +81,6 @@ class TrainingStep:
                 f"training.devices is {group.size}, which does not divide the batch of {self.batch} images: change "
                 "training.devices or training.batch_size"
             )
-        self.fixed: Tensor | None = None  # inputs of all images, for a model that `keeps_inputs`
         self.position = Position()
 
     def initialise(self, images: int = INITIAL_IMAGES) -> None:
@@ -152,12 +152,10 @@ class TrainingStep:
         own = index.chunk(self.group.size)[self.group.rank]
         if not self.model.keeps_inputs:
             return self.inputs(self.data.index_select(0, own), noise), noise
-        if self.fixed is None:
-            self.fixed = self.all_inputs()
-        return self.fixed.index_select(0, own), noise
+        return self.all_inputs.index_select(0, own), noise
 
-    @torch.no_grad()
+    @cached_property
     def all_inputs(self) -> Tensor:
-        """The inputs of all images, for all epochs."""
+        """The inputs of all images, for all epochs, of a model that `keeps_inputs`."""
         parts = enumerate(self.data.split(self.batch))
         return torch.cat([self.inputs(images, self.noise(KEPT_INPUTS, number)) for number, images in parts])

@@ -38,7 +38,7 @@ def steps_to_fill(work: Work, warmup: int, seconds: float, device: torch.device)
     """Take `warmup` steps (`work` is one), and return how many fill `seconds` (at least 1), judged by the last."""
     for _ in range(warmup):
         step_seconds, _ = time_window(work, 1, device)
-    return max(1, ceil(seconds / max(step_seconds, 1e-9)))
+    return ceil(seconds / step_seconds)
 
 
 def time_window(work: Work, steps: int, device: torch.device) -> tuple[float, float]:
@@ -105,7 +105,7 @@ def turns(config: Config, settings: Config, gpu: int | None) -> Iterator[Any]:
         if work is train:
             measured["batch_size"] = step.batch
             measured["peak_memory_bytes"], measured["peak_memory_of"] = peak_memory(device)
-            measured["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+            measured["parameters"] = model.parameter_count
         yield measured | {"losses": np.diff([0.0, *(total.item() for total in totals)]).tolist()}
         measured[what] = {"steps": steps, "seconds": [], "cpu_seconds": []}
         for _ in range(settings["windows"]):

@@ -194,7 +194,8 @@ class Trainer(TrainingStep):
         line = f"finished model: {self.end_loss:.4f} {unit(self.objective)} on the training images, "
         line += f"{last:.4f} the mean of its last epoch"
         if not self.end_loss <= last + END_TOLERANCE:  # also where one is NaN
-            line += ": WARNING: let the rate end at zero (training.schedule: linear) or raise batch_norm_momentum"
+            line += ": WARNING: let the rate end at zero (training.schedule: linear) or, "
+            line += "of a VAE, raise network.batch_norm_momentum"
         print(line)
 
     def keep_snapshots(self) -> None:

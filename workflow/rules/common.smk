@@ -55,7 +55,7 @@ wildcard_constraints:
     preset=targets.one_of(config["presets"]),
     dataset=targets.one_of(config["datasets"]),
     model=targets.one_of(config["models"]),
-    seed=targets.one_of(targets.seeds(VIEWS)),
+    seed=targets.one_of({seed for view in VIEWS.values() for seed in view["seeds"]}),
     protocol=targets.one_of(config["protocols"]),
     table=targets.one_of(VIEWS[PRESET]["tables"]),
     figure=targets.one_of(VIEWS[PRESET]["figures"]),

@@ -2,7 +2,8 @@
 #
 #   model.safetensors           ->  samples/T{temperature}.npz                 (sample; the first of them: shown/)
 #   model.safetensors, test.npy ->  likelihood.json, likelihood.npz            (likelihood)
-#   {split}.npy, Inception      ->  fid_reference/{protocol}.npz               (fid_reference)
+#   train.npy, test.npy         ->  data/{dataset}_near_copies.npz             (near_copies)
+#   {split}.npy, Inception      ->  fid_reference/{protocol}.npz               (fid_reference; `apart`: near copies, too)
 #   train.npy, fid_reference    ->  floor/{protocol}.json                      (floor)
 #   samples, fid_reference      ->  metrics/{protocol}/T{temperature}.json     (evaluate; bootstrap draws: .npz)
 #   snapshots.safetensors, ...  ->  snapshots/{protocol}/T{temperature}.json   (evaluate_snapshots)
@@ -190,7 +191,7 @@ rule near_copies:
         """
 
 
-# What a model that draws has to beat, for claims on samples.
+# The FID and KID that samples of any useful model must be better than, for claims on samples.
 rule floor:
     input:
         reference=result("reference"),

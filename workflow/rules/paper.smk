@@ -44,7 +44,7 @@ rule write_study:
 rule table:
     input:
         spec="results/{preset}/specs/tables/{table}.json",
-        results=lambda wildcards: plan.files(VIEWS[wildcards.preset], "tables", wildcards.table),
+        results=lambda wildcards: plan.paths(plan.needs(VIEWS[wildcards.preset], "tables", wildcards.table)),
         published=PUBLISHED,
     output:
         multiext("results/{preset}/tables/{table}", ".csv", ".full.csv", ".md", ".html", ".tex"),
@@ -67,7 +67,7 @@ rule table:
 rule figure:
     input:
         spec="results/{preset}/specs/figures/{figure}.json",
-        results=lambda wildcards: plan.files(VIEWS[wildcards.preset], "figures", wildcards.figure),
+        results=lambda wildcards: plan.paths(plan.needs(VIEWS[wildcards.preset], "figures", wildcards.figure)),
         info=lambda wildcards: plan.figure_data(VIEWS[wildcards.preset], wildcards.figure, "info"),
         images=lambda wildcards: ancient(plan.figure_data(VIEWS[wildcards.preset], wildcards.figure, "images")),
         style=STYLE,
@@ -92,7 +92,7 @@ rule figure:
 rule claims:
     input:
         spec="results/{preset}/specs/claims/claims.json",
-        results=lambda wildcards: plan.files(VIEWS[wildcards.preset], "claims"),
+        results=lambda wildcards: plan.paths(plan.needs(VIEWS[wildcards.preset], "claims")),
     output:
         multiext("results/{preset}/claims", ".csv", ".full.csv", ".md", ".html"),
     log:

@@ -13,7 +13,7 @@ from table_tools import save
 from waiting import ROOT
 
 from vaeglow.config import merge, resolve
-from vaeglow.files import Facts, sha256_file, write_json, write_text
+from vaeglow.files import Facts, read_json, sha256_file, sha256_json, write_json, write_text
 from vaeglow.paths import identity
 from vaeglow.reporting.claims.ledger import build_ledger, to_markdown
 from vaeglow.reporting.claims.statistics import HOLDS, SPLIT, UNDECIDED
@@ -159,15 +159,19 @@ def registered(tmp_path, monkeypatch):
         dirty: bool = False,
         base: Facts | None = None,
         base_sha256: str = "",
+        trained: str = "",
         **training,
     ) -> dict:
-        """`base`: of the VAE's provenance; then the run is of a layer above it, with `base_sha256` as its input."""
+        """`base`: of the VAE's provenance; then the run is of a layer above it, with `base_sha256` as its input.
+
+        `trained`: the hash of the config it was trained under, if not its own.
+        """
         model = "vaeglow" if base else "vae"
         run = Path(f"results/demo/photos32/{model}/seed{seed}")
         config = resolve(merge(shipped_config(), overlay), "demo", "photos32", model, seed)
         write_json(run / "config.json", config | {"training": config["training"] | training})
         hashes = {
-            "config_sha256": "h",
+            "config_sha256": trained or sha256_json(read_json(run / "config.json")),
             "data_sha256": "h",
             "weights_sha256": "h",
         }
@@ -201,6 +205,7 @@ def test_a_run_after_the_registration_is_recorded_with_its_commit_and_hash(regis
 OTHER = yaml.safe_load("""
 - [{seed: 4}, seed 4 is not registered in registered.yaml]
 - [{epochs: 9}, "is not as registered.yaml registers it: training.epochs is 9 there, 3 here"]
+- [{trained: another}, "training.json: config_sha256 is 'another', expected"]
 - [{dirty: true}, trained from sources that differ from commit]
 """)
 

@@ -54,9 +54,7 @@ def detail(images: ndarray) -> Facts:
 
     def cross_fade(values: ndarray) -> ndarray:
         """From the first step to the last, [pairs, steps, ...]."""
-        steps = values.shape[1]
-        weight = np.linspace(0, 1, steps).reshape(steps, *([1] * (values.ndim - 2)))
-        return values[:, :1] * (1 - weight) + values[:, -1:] * weight
+        return np.linspace(values[:, 0], values[:, -1], values.shape[1], axis=1)
 
     def detail_of(values: ndarray) -> ndarray:
         """Of images [pairs, steps, C, H, W]: [pairs, steps]."""

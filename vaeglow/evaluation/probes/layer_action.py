@@ -148,10 +148,14 @@ def controls(vae: ndarray, layer: ndarray, levels: int) -> Arrays:
 
 
 def similarity(images: ndarray, others: ndarray, levels: int) -> ndarray:
-    """Structural similarity (Wang et al. 2004, windows of 7x7) of pairs of images [N, C, H, W]: [N], 1 where equal."""
+    """Structural similarity of pairs of images [N, C, H, W], 1 where equal: [N].
+
+    Wang et al. 2004, windows of 7x7; of 3x3 for images of side 4.
+    """
+    window = min(7, images.shape[-1] - 1)
     return np.array(
         [
-            structural_similarity(*pair, channel_axis=0, data_range=levels - 1)
+            structural_similarity(*pair, channel_axis=0, data_range=levels - 1, win_size=window)
             for pair in zip(images, others, strict=True)
         ]
     )
@@ -173,7 +177,7 @@ def spectrum(images: ndarray) -> tuple[ndarray, float]:
     images = np.asarray(images, np.float64)
     side = images.shape[-1]
     grey = images[:, 0] if images.shape[1] == 1 else np.einsum("c,nchw->nhw", LUMINANCE, images)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(side) / side)
+    hann = np.hanning(side + 1)[:-1]
     window = np.outer(hann, hann)
     mean = (grey * window).sum((1, 2), keepdims=True) / window.sum()
     power = np.abs(np.fft.fft2((grey - mean) * window)) ** 2 / (window**2).sum()

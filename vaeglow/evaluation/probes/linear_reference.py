@@ -37,7 +37,7 @@ def measure(run: TrainedRun, reads: Reads, settings: Config) -> Measured:
     require_images(
         len(test),
         IMAGES_PER_CHANNEL * model.channels * LARGEST**2,
-        "the test split",
+        "what is taken of the test split",
         "probes.linear_reference",
         "take more (its `images`)",
     )

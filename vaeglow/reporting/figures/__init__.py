@@ -9,6 +9,7 @@ ERRORS               -> of a chart: its note on the error bars of a single seed.
 draw(sources, page)  -> reads by `Sources`, draws on a `vaeglow.reporting.style.Page`
 OF_BASES             -> optional: what it reads of a row's base, of the base's base, ...
 needs(entry)         -> optional: what else it reads, a list of {"what", "preset", "dataset", "model"}
+IMPORTANCE           -> optional: True: importance-weighted bounds of its runs are evaluated
 """
 
 from pathlib import Path

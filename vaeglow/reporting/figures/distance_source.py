@@ -5,13 +5,10 @@ Sections 3.2 and 3.3 of the paper: what the prior loses, and what the layer adds
 
 from itertools import product
 
-import numpy as np
-
 from vaeglow.evaluation.probes import IMAGES, LATENTS
 from vaeglow.reporting.figures import Sources, curve
-from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL
+from vaeglow.reporting.frame import DRAWN_ROWS, PROTOCOL, numbers
 from vaeglow.reporting.style import Page
-from vaeglow.results import Result
 
 READS = ("distance_source",)
 ERRORS = "One seed."
@@ -25,22 +22,16 @@ NOTE = (
 )
 
 
-def of_sets(result: Result, measure: str) -> list[float]:
-    """One measure of each of `SETS`, under one seed."""
-    return [result.number(name, measure) for name in SETS]
-
-
 def draw(sources: Sources, page: Page) -> None:
     """A panel for each measure, in it a curve for each row over the four sets of images."""
     import pandas as pd
 
-    places = np.arange(len(SETS))
     panels = page.charts([f"{measure.upper()} (lower is better)" for measure in MEASURES], 2, 2.9)
     for axes, measure in zip(panels, MEASURES, strict=True):
         for lines in sources.by_row(*READS):
-            values = [of_sets(result, measure) for result in lines["distance_source"]]
+            values = {x: numbers(lines, f"distance_source.{name}.{measure}") for x, name in enumerate(SETS)}
             row = lines.iloc[0]
-            curve(axes, pd.DataFrame(values, columns=places), label=row["label"], **sources.look(row))
-        axes.set_xticks(places, NAMES)
+            curve(axes, pd.DataFrame(values), label=row["label"], **sources.look(row))
+        axes.set_xticks(range(len(SETS)), NAMES)
         axes.margins(y=0.12)
     page.notes.append(NOTE.format(sources.protocol_note(sets=1)))

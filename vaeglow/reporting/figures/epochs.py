@@ -13,7 +13,6 @@ ERRORS = "One seed."
 PUBLISHED = {
     "type": "object",
     "additionalProperties": {"type": "number"},
-    "default": {},
     "description": "FIDs of a paper, by what the paper calls the model; the figure's caption states the paper",
 }
 SCHEMA = PROTOCOL | DRAWN_ROWS | {"published": PUBLISHED}

@@ -12,6 +12,7 @@ and optionally
 rows(sources)             -> the lines of each row, where a row is not of one model's runs
 OF_BASES                  -> what it reads of a row's base, of the base's base, ...
 needs(entry)              -> what else it reads, a list of {"what", "preset", "dataset", "model"}
+IMPORTANCE                -> True: importance-weighted bounds of its runs are evaluated
 
 Beside it the Jinja template `{kind}.md.j2` says how the numbers were measured and what must not be compared. It has
 `spec`; `kind`, the module; `show`, the names of the columns that a reader sees; `kept`, the number of samples for all
@@ -35,7 +36,9 @@ from vaeglow.reporting.templates import render
 from vaeglow.reporting.traced import COLUMNS, distinct, sealed, trace_cells
 from vaeglow.results import Result, machines
 
-NUMBER = re.compile(r"-|([≤>] )?-?[\d.]+( (±|to|of) -?[\d.]+| \(([\d.]+ to|±) [\d.]+\))*")  # what is right-aligned
+NUMBER = re.compile(  # what is right-aligned
+    r"-|([≤>] )?-?[\d.]+( (±|to|of) -?[\d.]+| \[-?[\d.]+, -?[\d.]+\]| \((-?[\d.]+ to|±) -?[\d.]+\))*"
+)
 
 # How a number is shown with those of its summaries that a table has.
 SPREAD = {"{} ± {}": ["sd"], "{} [{}, {}]": ["lower", "upper"], "{} ({} to {})": ["low", "high"]}
