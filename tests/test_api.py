@@ -20,9 +20,8 @@ from waiting import ROOT, python, text_of
 
 import vaeglow
 from docs.examples import own_loop
-from vaeglow.data.loader import dequantise, step_generator
+from vaeglow.data.loader import EVALUATION, dequantise, step_generator
 from vaeglow.errors import Interrupted
-from vaeglow.evaluation.likelihood import EVALUATION
 from vaeglow.files import read_json
 from vaeglow.models.bounds import quantise
 from vaeglow.training.trainer import Trainer

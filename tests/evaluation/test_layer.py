@@ -16,7 +16,8 @@ from vaeglow.data.arrays import evenly_spaced
 from vaeglow.data.loader import step_generator
 from vaeglow.evaluation.probes import layer_action
 from vaeglow.evaluation.probes.layer_action import controls, log_error, probe_action, rms, similarity, spectrum
-from vaeglow.models.bounds import normal_like, quantise
+from vaeglow.models.bounds import quantise
+from vaeglow.noise import normal_like
 from vaeglow.results import read_result
 
 NAMES = ("vae", "vae_noisy", "layer_mean", "layer")

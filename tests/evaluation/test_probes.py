@@ -21,7 +21,8 @@ from vaeglow.evaluation.probes import noise_maps
 from vaeglow.evaluation.probes.interpolation import INTERPOLATION, detail, distances, latent_paths, slerp
 from vaeglow.evaluation.probes.noise_maps import NOISE_MAPS, border_contrasts, rank_correlations
 from vaeglow.evaluation.trained import vae_and_layer
-from vaeglow.models.bounds import normal_like, quantise
+from vaeglow.models.bounds import quantise
+from vaeglow.noise import normal_like
 
 CPU = torch.device("cpu")
 WEIGHT = torch.linspace(0, 1, 9, dtype=torch.float64)[:, None]

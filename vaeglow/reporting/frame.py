@@ -165,7 +165,7 @@ def with_commas(*texts: str) -> str:
 
 
 def drawn_at(temperature: float | str) -> str:
-    """The temperature of a sample, in words, empty as it is. Without noise a VAE's sample is its decoder's mean."""
+    """A temperature in words: `T=0.5`; `without noise` for 0, a VAE's decoder mean; nothing for an empty one."""
     if temperature == "":
         return ""
     return f"T={float(temperature)}" if float(temperature) else "without noise"

@@ -50,7 +50,7 @@ def evidence_cells(results: Iterable[Result]) -> Texts:
 
 
 def evidence(results: Iterable[Result]) -> Texts:
-    """Each file with its hash, `with_timings`."""
+    """The hash of each file by its path; with a timing.json come all timings kept beside it."""
     return {str(path): sha256_file(path) for result in results for path in with_timings(result.path)}
 
 

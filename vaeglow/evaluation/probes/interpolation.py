@@ -10,8 +10,9 @@ from vaeglow.errors import UserError
 from vaeglow.evaluation.probes import Measured, Reads
 from vaeglow.evaluation.trained import BATCH_SIZE, Layer, TrainedRun, vae_and_layer
 from vaeglow.files import Config, Facts
-from vaeglow.models.bounds import normal_like, quantise
+from vaeglow.models.bounds import quantise
 from vaeglow.models.vae import VAE
+from vaeglow.noise import normal_like
 
 PIXELS = (-3, -2, -1)  # the axes of an image
 

@@ -15,8 +15,9 @@ from numpy import ndarray
 from sklearn.decomposition import PCA
 
 from vaeglow.data.arrays import evenly_spaced, require_images
+from vaeglow.data.loader import EVALUATION
 from vaeglow.errors import UserError
-from vaeglow.evaluation.likelihood import EVALUATION, dequantised_batches, finite
+from vaeglow.evaluation.likelihood import dequantised_batches, finite
 from vaeglow.evaluation.probes import Measured, Reads
 from vaeglow.evaluation.trained import TrainedRun
 from vaeglow.files import Config

@@ -105,13 +105,13 @@ def bits_reached(evidence: Evidence) -> Measured:
     return reached(evidence, likelihood.number("bits_per_dim"), "bits/dim", f"{likelihood.value('images')} test images")
 
 
-def reached(evidence: Evidence, number: float, unit: str, scale: str) -> Measured:
+def reached(evidence: Evidence, number: float, unit: str, measured_on: str) -> Measured:
     """How far a number of one run is below the published one."""
     return of_run(
         evidence["value"] - number,
         unit,
         f"published {unit} ({{value}}), minus that of {{better}}",
-        scale,
+        measured_on,
         readings=evidence.readings(unit, better=number),
     )
 

@@ -12,7 +12,7 @@ from vaeglow.reporting.columns import SEEDS, TAIL, t_bounds
 from vaeglow.reporting.frame import Array, Words
 
 Seeds = Sequence[Measured]  # what a claim's seeds measured, one each
-FLOOR = "no samples beat a Gaussian fitted to the training pixels by KID, so there is nothing to compare"
+BELOW_FLOOR = "no samples beat a Gaussian fitted to the training pixels by KID, so there is nothing to compare"
 POWER = 0.8  # the chance that so many seeds decide a claim whose effects are as measured
 MOST = 1000  # seeds that `seeds_for_power` looks at
 SEEDLESS = ("speed", "size")  # kinds of claims without seeds: networks are timed once, untrained
@@ -178,7 +178,7 @@ def verdict_and_note(claim: Claim, seeds: Seeds, measured: Interval) -> Words:
     if "registered" in claim and count < len(claim["seeds"]):
         return [PARTIAL.format(count, len(claim["seeds"]))]
     if np.mean([seed.lead for seed in seeds]) <= 0:
-        return [UNDECIDED, FLOOR]
+        return [UNDECIDED, BELOW_FLOOR]
     verdict = verdict_of(seeds, claim)
     if claim["kind"] in SEEDLESS:
         return [verdict]

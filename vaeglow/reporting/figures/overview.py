@@ -8,14 +8,13 @@ from itertools import pairwise
 from vaeglow.errors import UserError
 from vaeglow.reporting.figures import Sources
 from vaeglow.reporting.frame import PLAIN_ROWS, Words
-from vaeglow.reporting.style import DETAIL, FOOTER, GREY, INK, LABEL, PAPER, Axes, Page
+from vaeglow.reporting.style import DETAIL, FOOTER, GREY, INK, LABEL, PAPER, WIDTH, Axes, Page
 from vaeglow.reporting.templates import render
 
 READS = ("config", "training")
 OF_BASES = ("training",)
 SCHEMA = PLAIN_ROWS
 # Inches, y upwards.
-WIDTH = 6.9
 HEIGHT = 4.4
 COLUMNS = [0.57 + 1.152 * k for k in range(6)]  # the middles of boxes
 ABOVE = 3.66  # the middles of the rows of boxes: the VAE's encoder and prior,
