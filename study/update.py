@@ -53,9 +53,8 @@ ELSEWHERE = ("- Made by", "- Trained on: ", "- Measured on: ")  # notes left out
 OWN = "- Trained on several machines"  # a note that stays with its table, however many tables have it
 SECONDS = re.compile(rf"^{OWN}: the seconds of training are of (seeds? [\d, ]+),", re.MULTILINE)
 HEADING = re.compile(r"\| Training \((?:CPU )?s\)")  # of these seconds
-KNOWN = re.compile(
-    r"(?<=\(registered-results\.md\)\)\.\n\n).*?(?=\n\n\[Tables and all)", re.DOTALL
-)  # registered claims
+# The registered claims on the page of the exploratory study.
+KNOWN = re.compile(r"(?<=\(registered-results\.md\)\)\.\n\n).*?(?=\n\n\[Tables and all)", re.DOTALL)
 SEED = re.compile(r"/seed(\d+)/")  # in the names of files
 # Claims at the head of the first page.
 HEADLINES = (
