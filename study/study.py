@@ -180,6 +180,10 @@ def main(
     if "preset" not in settings:
         there = ", ".join(sorted(path.stem for path in overlay.parent.glob("*.yaml") if "preset" in read_layer(path)))
         raise UserError(f"there is no study {overlay}: PRESET is one of {there}")
+    try:
+        chosen_runs = re.compile(runs)
+    except re.error as error:
+        raise UserError(f"RUNS={runs} is not a regular expression: {error}") from None
     preset = settings["preset"]
     seeds = settings["seeds"]
     folders = dict(zip(FOLDERS, (cifar, faces, cifar_fresh, faces_fresh), strict=True))
@@ -205,7 +209,7 @@ def main(
         lost = study.lost(study.RESULTS, spec) if "registration" in settings else []
         for name in lost:
             print(f"left out: {name}: its weights, or its base's, were lost, and a registration repeats no seed")
-        named = [name for name in spec["runs"] if re.search(runs, name)]
+        named = [name for name in spec["runs"] if chosen_runs.search(name)]
         if not named and count == len(seeds):
             raise UserError(f"RUNS={runs} is in no run's folder, such as {next(iter(spec['runs']))}: correct it")
         chosen = [spec["runs"][name]["files"] for name in named if name not in lost]

@@ -6,10 +6,14 @@ from itertools import chain
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
 import pytest
 from PIL import Image
+from pytest import approx
+from scipy.stats import ttest_1samp
 from waiting import ROOT, Row, text_of
 
+from study import update
 from vaeglow.files import read_csv, read_json
 from vaeglow.reporting.claims.statistics import FAILS, HOLDS, UNDECIDED
 from vaeglow.reporting.traced import FIGURE_KEY, FULL
@@ -105,6 +109,17 @@ def test_the_registered_page_has_verdict_and_effects_of_every_claim():
         note = f" ({row['note']})" if row["note"] else ""
         assert measured.startswith(f" ({row['effect']} ") if row["effect"] else measured == note
         assert row["beside"] in measured
+
+
+def test_the_numbers_of_the_caveats_are_of_the_present_results():
+    assert update.caveats(REGISTERED) in text_of("docs/registered-results.md")
+
+
+@pytest.mark.parametrize(("seeds", "level"), [(3, 0.05), (5, 0.05 / 4)])
+def test_a_mean_that_is_detectable_is_found_four_times_in_five(seeds, level):
+    mean = update.detectable(seeds, level)
+    draws = np.random.default_rng(0).normal(mean, 1, (20_000, seeds))
+    assert np.mean(ttest_1samp(draws, 0, axis=1).pvalue < level) == approx(0.8, abs=0.01)
 
 
 def test_the_page_of_claims_has_the_verdicts_of_the_csv():

@@ -56,6 +56,8 @@ SLIPS = r"""
 => did you mean 'vae'
 {claims: {quality_main: {registered: primary}}}
 => claims\.quality_main: a registered claim lists its 'seeds'
+{claims: {training_speed: {registered: primary, seeds: [0]}}}
+=> claims\.training_speed: a claim of kind speed has no seeds: it cannot be registered
 {claims: {model_size: {networks: papr}}}
 => claims\.model_size: unknown preset 'papr' \(did you mean 'paper'\?\)
 {claims: {model_size: {needs: papr}}}

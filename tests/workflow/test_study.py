@@ -64,6 +64,7 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     kept, first, second, third = (tmp_path / name for name in ("study/runs", "first", "second", "third"))
     options = ("demo.yaml", "--kept", kept, FLAGS)
     assert "RUNS=x is in no run's folder, such as demo/photos32/" in run(project(first), *options, "--runs=x", status=2)
+    assert "RUNS=*vae is not a regular expression: nothing to repeat" in run(first, *options, "--runs=*vae", status=2)
     run(first, *options, "--runs=/vae/seed[12]")
     trained = {path.parent.name for path in (first / "results/demo/photos32").glob("*/seed*/training.json")}
     assert trained == {"seed1", "seed2"} and not [*first.glob("results/*.csv")]

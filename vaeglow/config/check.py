@@ -32,7 +32,7 @@ from vaeglow.config.schema import complete, read_schema, validate
 from vaeglow.errors import UnfitImages, UserError
 from vaeglow.files import Config, Facts, local_path, read_csv
 from vaeglow.paths import shipped
-from vaeglow.reporting.claims import needed
+from vaeglow.reporting.claims import SEEDLESS, needed
 
 
 def check_config(config: Config, schema_path: Path, published_path: Path) -> dict[str, Facts]:
@@ -161,6 +161,8 @@ def check_entries(views: Config, view: Config) -> None:
                 raise UserError(f"others contains the temperature {claim['temperature']} itself: remove it")
             if "registered" in claim and "seeds" not in claim:
                 raise UserError("a registered claim lists its 'seeds'")
+            if "registered" in claim and claim["kind"] in SEEDLESS:
+                raise UserError(f"a claim of kind {claim['kind']} has no seeds: it cannot be registered")
             lookup(views, claim.get("needs", view["preset"]), "preset")
             for need in needed(claim) if claim["run"] else ():
                 check_need(views, view, need)

@@ -18,6 +18,7 @@ Readings = Mapping[tuple[str, str], float]  # (of what, which number) -> number
 # Keys of an entry that name what it compares: a model or a sample set `{"model", "temperature"}`, or a list of either.
 NAMES = "model better worse one other more less higher lower slow fast ours theirs better_kid worse_kid"
 ROLES = NAMES.split()
+SEEDLESS = ("speed", "size")  # kinds of claims without seeds: networks are timed once, untrained
 MODEL = {"type": "string", "description": "a model"}
 SET = {"$ref": "#/$defs/sample_set"}
 THRESHOLD = {"type": "number", "default": 0, "description": "the claim holds if the whole interval lies above it"}

@@ -9,14 +9,13 @@ import pandas as pd
 from vaeglow.config.registry import kinds_of
 from vaeglow.evaluation import bootstrap
 from vaeglow.evaluation.timing import DISAGREE
-from vaeglow.reporting.claims import ROLES, Claim, Evidence, needed, seeds_of, statistics
+from vaeglow.reporting.claims import ROLES, SEEDLESS, Claim, Evidence, needed, seeds_of, statistics
 from vaeglow.reporting.claims.statistics import (
     FAILS,
     HOLDS,
     NEEDS,
     NOT_RUN,
     PARTIAL,
-    SEEDLESS,
     UNDECIDED,
     VERDICTS,
     Seeds,

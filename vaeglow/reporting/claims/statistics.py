@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vaeglow.reporting.claims import Claim, Measured
+from vaeglow.reporting.claims import SEEDLESS, Claim, Measured
 from vaeglow.reporting.columns import SEEDS, TAIL, t_bounds
 from vaeglow.reporting.frame import Array, Words
 
@@ -15,7 +15,6 @@ Seeds = Sequence[Measured]  # what a claim's seeds measured, one each
 BELOW_FLOOR = "no samples beat a Gaussian fitted to the training pixels by KID, so there is nothing to compare"
 POWER = 0.8  # the chance that so many seeds decide a claim whose effects are as measured
 MOST = 1000  # seeds that `seeds_for_power` looks at
-SEEDLESS = ("speed", "size")  # kinds of claims without seeds: networks are timed once, untrained
 OPEN = (-inf, inf)  # an interval without information
 HOLDS = "holds"
 FAILS = "does not hold"
