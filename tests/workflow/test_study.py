@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 from refusals import user_error
-from run_tools import shipped_config
+from run_tools import Run, prepare, resolved, shipped_config
 from scipy.stats import ttest_1samp
 from test_demo import SHOWN, SMALL, drawn_again, inception_overlay, measured, verified
 from test_workflow import jobs, workflow
 from waiting import LIMIT, ROOT, python, said, state_of, text_of, until, warm
 
+from study import again as restore
 from study import study as program
 from study import update
 from vaeglow import study
@@ -163,6 +164,38 @@ def test_a_registration_trains_no_measured_run_again(tmp_path):
     assert study.lost(tmp_path, spec) == ["literal"]
     (tmp_path / "glow/model.safetensors").unlink()
     assert study.lost(tmp_path, spec) == ["literal", "glow"]
+
+
+def test_lost_weights_come_back_to_the_byte_or_stay_lost(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    data = prepare(Path("data"))
+    folder = Path("results") / OURS
+
+    def trained(hour: int, seed: int = 0) -> dict[str, bytes]:
+        """The files of a run that began at this hour, and ended its weights before its summary."""
+        shutil.rmtree("results", ignore_errors=True)
+        monkeypatch.setattr("vaeglow.results.now", lambda: f"2026-01-01T{hour:02}:00:05+00:00")
+        base = Run(Path("results") / VAE, resolved("vae", seed), data).train()
+        monkeypatch.setattr("vaeglow.training.run.now", lambda: f"2026-01-01T{hour:02}:00:03+00:00")
+        Run(folder, resolved("vaeglow", seed), data, base).train()
+        return {path.name: path.read_bytes() for path in folder.glob("*.*")}
+
+    first = trained(1)
+    kept = Path("kept")
+    for name in ("config.json", "history.csv", "training.json"):
+        (kept / OURS).mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / name, kept / OURS)
+    again = trained(2)
+    changed = {name for name in first if first[name] != again[name]}
+    assert changed == {"history.csv", "training.json", "model.safetensors", "snapshots.safetensors"}
+    restore.main([OURS, "--kept=kept"])
+    assert {path.name: path.read_bytes() for path in folder.glob("*.*")} == first
+    assert f"{OURS}: the weights that were lost, and 3 files from kept" in capsys.readouterr().out
+
+    other = trained(3, seed=1)
+    with user_error(f"{OURS}/model.safetensors is not the file that was lost: train it where kept/{OURS}/training"):
+        restore.main([OURS, "--kept=kept"])
+    assert {path.name: path.read_bytes() for path in folder.glob("*.*")} == other
 
 
 def test_a_registered_study_names_what_it_leaves_out_and_goes_on_with_the_rest(tmp_path, monkeypatch, capsys):
