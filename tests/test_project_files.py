@@ -166,6 +166,8 @@ def test_make_installs_once_and_runs_what_it_says(checkout):
     (checkout / "results/demo.zip").write_bytes(b"0" * 4096)
     install = "python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e .[workflow]"
     assert install in make(checkout, "table2")[1] and "train" not in ALLOWED
+    assert make(checkout, "all")[1][-1] == "python -m snakemake --cores 1"  # no claims: none are shown
+    (checkout / "results/claims.csv").touch()
     for words, expected, end in re.findall(r"^\$ make (.*)\n((?:python .*\n)+)((?:[^$].*\n|\n)*)", MADE, re.MULTILINE):
         output, calls = make(checkout, words)
         last = expected.splitlines()
