@@ -52,7 +52,9 @@ all: .venv/.installed  ## every table, figure and claim of the paper at demo sca
 	@test ! -e results/claims.csv || $(SHOW) claims results/claims.csv quality_main likelihood_main training_speed flow_prior_grey
 	@echo "tables and figures: results/*.md, results/*.png; $(PICTURES)"
 
-mine: PRESET = demo
+ifeq ($(origin PRESET),file)
+mine report: PRESET = demo
+endif
 mine: .venv/.installed  ## a table and samples of your own images (IMAGES=/folder; SIZE=64, PRESET=cpu: larger)
 	$(if $(findstring --configfile,$(SNAKEMAKE_FLAGS)),$(error make mine has its own --configfile: put the keys into config/mine/))
 	@name=$$($(PY) workflow/mine.py "$(IMAGES)" --size $(SIZE) --preset $(PRESET) --cores $(CORES)) && \
@@ -61,7 +63,9 @@ mine: .venv/.installed  ## a table and samples of your own images (IMAGES=/folde
 	echo && $(SHOW) table results/$$name.full.csv && echo "samples: results/$${name}_samples.png; $(PICTURES)" && \
 	echo "next: larger networks (PRESET=cpu), or edit config/mine/$$name-$(PRESET).yaml; docs/own-images.md"
 
+ifeq ($(origin CORES),file)  # else the environment says it
 study study-left: CORES = 2
+endif
 study: .venv/.installed  ## three seeds on real images, resumable (CIFAR=/folder FACES=/folder; or PRESET=paper)
 	$(STUDY)
 
@@ -76,7 +80,6 @@ tune: .venv/.installed-test  ## the fastest settings of training on this machine
 	@echo
 	@cat config/tuned/report.md
 
-report: PRESET = demo
 report: MINE = $(wildcard config/mine/*-$(PRESET).yaml)
 report: .venv/.installed  ## report.html: all that has been built, in one page to browse, without a server
 	$(PY) -m snakemake --report report.html built $(if $(MINE),--configfile $(MINE)) $(SNAKEMAKE_FLAGS)
@@ -86,7 +89,7 @@ archive: verify .venv/.installed-archive  ## what is built of a preset in one fi
 	$(PY) -m snakemake --cores 1 --force archive $(SNAKEMAKE_FLAGS)
 	@ls -sh results/*.zip
 
-figures: TO ?= unpacked/$(basename $(notdir $(FROM)))
+figures: TO ?= unpacked/$(basename $(notdir $(FROM:/=)))
 figures: .venv/.installed  ## draw the tables and figures of an archive again, in a folder of its own (FROM=archive.zip)
 	$(if $(FROM),,$(error which archive: make figures FROM=results/demo.zip))$(PY) -m vaeglow.archive "$(FROM)" --folder "$(TO)"
 	$(PY) -m snakemake --cores $(CORES) --directory "$(TO)" --configfile "$(TO)/config.json" --replace-workflow-config \
@@ -127,8 +130,9 @@ clean:  ## remove .venv, caches and logs; results/ and resources/ stay
 	find vaeglow tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-state:  ## remove the resume state of all runs (a finished run needs it only if its data are prepared again)
+	@command -v flock >/dev/null || { echo "error: no flock, so nobody knows which runs train: delete results/*/*/*/*/state yourself" >&2; exit 2; }
 	@find results -name state -type d -prune | while IFS= read -r state; do \
-	  if ! command -v flock >/dev/null || flock -n "$$state/lock" true; then rm -rf "$$state"; \
+	  if flock -n "$$state/lock" true; then rm -rf "$$state"; \
 	  else echo "$$state is in use: left"; fi; done
 
 # A stamp for each set of extras: installed once, and again when the lists of packages change.

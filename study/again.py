@@ -37,7 +37,6 @@ def rewrite(path: Path, first: Result, target: Path) -> None:
         write_tensors(target, tensors, KEYS[path.name], {**about, "provenance": provenance})
         if sha256_file(target) == first.value("inputs", path.as_posix()):
             return
-    target.unlink()
     raise UserError(f"{path} is not the file that was lost: train it where {first.path} was made, or keep it lost")
 
 
@@ -51,9 +50,15 @@ def main(run: str, *, kept: Path = KEPT) -> None:
     """
     first = read_result(kept / summary(run))
     targets = {RESULTS / run / name: RESULTS / run / f"first-{name}" for name in KEYS}
-    for path, target in targets.items():
-        rewrite(path, first, target)
-    for path, target in targets.items():
-        os.replace(target, path)
-    names = [path.relative_to(kept).as_posix() for path in (kept / run).rglob("*.*")]
-    print(f"{run}: the weights that were lost, and {copy(names, kept, RESULTS)} files from {kept}")
+    try:
+        for path, target in targets.items():
+            rewrite(path, first, target)
+        names = [path.relative_to(kept).as_posix() for path in (kept / run).rglob("*.*")]
+        copied = copy(names, kept, RESULTS)
+        for path, target in targets.items():
+            os.replace(target, path)
+            path.touch()  # no older than config.json, or Snakemake trains it again
+    finally:
+        for target in targets.values():
+            target.unlink(missing_ok=True)
+    print(f"{run}: the weights that were lost, and {copied} files from {kept}")

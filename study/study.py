@@ -47,7 +47,7 @@ def link(variable: str, folder: Path | None, root: Path) -> None:
         UserError: there is no such folder, its data were prepared from another, or the images lie at `root` itself.
     """
     if folder is None:
-        if not root.is_dir():
+        if not root.is_dir() and not (study.DATA / FOLDERS[variable]).is_dir():
             raise UserError(f"no images at {root}: make study {variable}=/their/folder, or put them there")
         return
     if not folder.is_dir():
@@ -180,6 +180,8 @@ def main(
     if "preset" not in settings:
         there = ", ".join(sorted(path.stem for path in overlay.parent.glob("*.yaml") if "preset" in read_layer(path)))
         raise UserError(f"there is no study {overlay}: PRESET is one of {there}")
+    if re.search(r"--configfiles?\b|\bpreset=", flags):
+        raise UserError(f"SNAKEMAKE_FLAGS={flags} changes the study's config: write what it shall have into {overlay}")
     try:
         chosen_runs = re.compile(runs)
     except re.error as error:

@@ -103,14 +103,15 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def make(checkout: Path, words: str) -> tuple[str, list[str]]:
-    """Output of make, and the calls of Python it led to."""
+def make(checkout: Path, words: str, **variables: str) -> tuple[str, list[str]]:
+    """Output of make with these environment variables, and the calls of Python it led to."""
     calls = checkout / "calls"
     calls.write_text("")
-    settings = ("MAKE", "PYTHON", "CORES", "SIZE", "PIP_FLAGS", "SNAKEMAKE_FLAGS", "PYTEST_FLAGS")  # of who tests
+    # of who tests
+    settings = ("MAKE", "PYTHON", "CORES", "PRESET", "SIZE", "PIP_FLAGS", "SNAKEMAKE_FLAGS", "PYTEST_FLAGS")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(settings)}
     environment["PATH"] = f"{checkout / 'bin'}{os.pathsep}{environment['PATH']}"
-    done = call(["make", *words.split()], checkout, env=environment)
+    done = call(["make", *words.split()], checkout, env=environment | variables)
     assert done.returncode == 0, done.stderr
     return done.stdout, calls.read_text().splitlines()
 
@@ -176,6 +177,13 @@ def test_make_installs_once_and_runs_what_it_says(checkout):
     assert "python -m vaeglow.verify results --data resources/data" in make(checkout, "archive")[1]
     os.utime(checkout / "requirements.lock", (2**32, 2**32))
     assert install in make(checkout, "table2")[1]
+
+
+def test_make_takes_cores_and_preset_from_the_environment(checkout):
+    assert "--cores 2" in make(checkout, "study")[1][-1]
+    assert "--cores 8" in make(checkout, "study", CORES="8")[1][-1]
+    assert "study/short.yaml --cores 5" in make(checkout, "study CORES=5", PRESET="short", CORES="8")[1][-1]
+    assert "--preset short --cores 3" in make(checkout, "mine", PRESET="short", CORES="3")[1][-3]
 
 
 def test_ctrl_c_ends_make_without_an_error_line_of_its_own(checkout):

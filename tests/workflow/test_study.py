@@ -90,7 +90,7 @@ def test_another_machine_goes_on_from_what_is_kept(tmp_path, monkeypatch):
     # The page: means over seeds and their intervals; no real images of the dataset of faces.
     write_text(tmp_path / "study/demo.yaml", "preset: demo")
     monkeypatch.chdir(third)
-    update.main("demo", tmp_path / "docs")
+    update.main(["demo", f"--docs={tmp_path / 'docs'}"])
     pages = ("-tables", "-figures", "-claims")
     text, figures, claims = (text_of(tmp_path / f"docs/measured{name}.md") for name in pages)
     for row in measured(third):
@@ -232,11 +232,18 @@ def test_folders_that_are_not_there_are_one_line_and_few_seeds_are_noted(tmp_pat
         ("cpu.yaml",): "^no images at here: make study CIFAR=/their/folder, or put",
         ("cpu.yaml", "--cifar", "nowhere"): "CIFAR=nowhere is not a folder",
         ("finished.yaml",): "^there is no study finished.yaml: PRESET is one of cpu$",
+        ("cpu.yaml", "--flags=--configfile x.yaml"): "x.yaml changes the study's config: write .* into cpu.yaml$",
+        ("cpu.yaml", "--flags=--config preset=short"): "SNAKEMAKE_FLAGS=--config preset=short changes the study",
     }.items():
         with user_error(says):
             program.main([*words])
+    Path("resources/data/cifar10_jpeg").mkdir(parents=True)
+    program.link("CIFAR", None, Path("here"))  # prepared: nobody needs the images
     for name in ("here", "other"):
         Path(name).mkdir()
+    with user_error("was prepared from .*/here: delete it to take other"):
+        program.main(["cpu.yaml", "--cifar", "other"])
+    Path("resources/data/cifar10_jpeg").rmdir()
     with user_error("here is a folder of images, not a link"):
         program.main(["cpu.yaml", "--cifar", "other"])
     monkeypatch.setattr(program, "run", lambda *_: 3)  # Snakemake fails

@@ -65,8 +65,7 @@ def claims_text(path: Path, names: Sequence[str]) -> str:
     preset = next(iter(rows.values()))["preset"]
     answer = (
         f"Of {len(rows)} claims, at preset {preset}: {counts[HOLDS]} hold, {counts[FAILS]} do not; {open_claims} "
-        "cannot be said, because the interval is too wide, or no samples beat a Gaussian fitted to the pixels; "
-        f"{elsewhere} need other networks, data or seeds."
+        f"cannot be said (their notes say why); {elsewhere} need other networks, data or seeds."
     )
     lines = [textwrap.fill(answer, WIDTH)]
     for row in (rows[name] for name in names if name in rows):

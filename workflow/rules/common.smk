@@ -15,6 +15,7 @@ from vaeglow.config import config_file, merge, plan, read_config, resolve, targe
 from vaeglow.config.check import check_config, outside
 from vaeglow.config.registry import kinds_of
 from vaeglow.errors import UserError
+from vaeglow.files import write_json
 from vaeglow.paths import INCEPTION, RESULTS, RUN, result_path
 from vaeglow.snakemake_errors import LastLine
 from vaeglow.steps.cli import flags

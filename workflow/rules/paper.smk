@@ -33,12 +33,9 @@ rule write_study:
     log:
         "logs/write_study/{preset}.log",
     localrule: True
-    conda:
-        "../../environment.yml"
-    params:
-        content=lambda wildcards: json.dumps(plan.study(config, VIEWS[wildcards.preset]), indent=2),
-    shell:
-        "printf '%s\\n' {params.content:q} >{output} 2>{log}"
+    run:
+        # of many seeds it is too long for a command line
+        write_json(output[0], plan.study(config, VIEWS[wildcards.preset]))
 
 
 rule table:

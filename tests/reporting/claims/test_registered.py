@@ -109,6 +109,7 @@ def test_a_claim_that_lacks_a_run_for_good_counts_as_p_1(tmp_path):
     )
     assert [rows["gone"][key] for key in ("verdict", "p_holm", "status")] == [UNDECIDED, "1", "not run"]
     assert rows["gone"]["note"] == "glow of seed 5 diverged twice"
+    assert not rows["gone"]["seeds"]
     assert rows["weak"]["verdict"] == UNDECIDED  # 2 x .03: two of three have a lesser p at best
 
 

@@ -115,7 +115,7 @@ def made_by(claim: Claim, results: Sequence[Result], measured: int) -> Texts:
 def missing(claim: Claim) -> Texts:
     """The verdict and note of a claim that is not measured."""
     if "missing" in claim:
-        return {"verdict": UNDECIDED, "note": claim["missing"], "p": "1"}
+        return {"verdict": UNDECIDED, "note": claim["missing"], "p": "1", "seeds": ""}
     if claim["run"] and "registered" in claim:
         return {"verdict": PARTIAL.format(0, len(claim["seeds"])), "seeds": ""}
     preset = claim.get("needs", claim["preset"])
