@@ -19,12 +19,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from data_tools import prepared
 from filelock import SoftFileLease
 from waiting import ROOT, Done, Json, Row
 
 from vaeglow.config import merge, read_config, resolve
 from vaeglow.config.check import check_config
-from vaeglow.data.arrays import write_dataset
 from vaeglow.distributed import ALONE
 from vaeglow.errors import Interrupted
 from vaeglow.files import read_csv, read_json, sha256_json, write_json
@@ -119,9 +119,7 @@ def blobs(count: int, seed: int, size: int = SIZE) -> np.ndarray:
 def prepare(folder: Path, seed: int = 1, name: str = "blobs", size: int = SIZE, **counts: int) -> Path:
     """A prepared dataset in `folder`."""
     splits = {split: blobs(n, seed + k, size) for k, (split, n) in enumerate((COUNTS | counts).items())}
-    info = {"name": name, "kind": "folder", "channels": CHANNELS, "size": size, "levels": 256}
-    write_dataset(folder, splits, info | {"mean": [0.5] * CHANNELS, "std": [0.2] * CHANNELS, "source": {}})
-    return folder
+    return prepared(folder, name=name, **splits)
 
 
 @functools.cache
