@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from refusals import error_line
 from run_tools import Run, interrupt, prepare, resolved
 
 from vaeglow import __main__ as vaeglow_command
@@ -124,9 +125,8 @@ def run(monkeypatch, capsys, tmp_path) -> Callable[..., list[str]]:
         try:
             vaeglow_command.main()
         except SystemExit as end:
-            (line,) = capsys.readouterr().err.splitlines()
-            assert end.code == 2 and line.startswith("error: ")
-            return [line]
+            assert end.code == 2
+            return [error_line(capsys.readouterr().err)]
         return capsys.readouterr().out.splitlines()
 
     return run

@@ -21,7 +21,7 @@ import torch
 import yaml
 from data_tools import prepared
 from filelock import SoftFileLease
-from waiting import ROOT, Done, Json, Row
+from waiting import ROOT, Json, Row
 
 from vaeglow.config import merge, read_config, resolve
 from vaeglow.config.check import check_config
@@ -287,11 +287,3 @@ def assert_equal_runs(left: Run, right: Run) -> None:
 def run_step(name: str, **options: Any) -> None:
     """Run a step script in this process; `options` of `flags`."""
     importlib.import_module(f"vaeglow.steps.{name}").main(flags(**options))
-
-
-def refused(done: Done) -> str:
-    """The one line of a step that refused to run."""
-    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    return line
