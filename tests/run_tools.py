@@ -21,7 +21,7 @@ import torch
 import yaml
 from data_tools import prepared
 from filelock import SoftFileLease
-from waiting import ROOT, Json, Row
+from waiting import ROOT, Json, Row, text_of
 
 from vaeglow.config import merge, read_config, resolve
 from vaeglow.config.check import check_config
@@ -85,6 +85,11 @@ def parsed() -> Json:
 def shipped_config() -> Json:
     """The files of config/, as the workflow loads them."""
     return copy.deepcopy(parsed())
+
+
+def study_config(name: str) -> Json:
+    """The shipped config with the overlay of a study."""
+    return merge(shipped_config(), yaml.safe_load(text_of(f"study/{name}.yaml")))
 
 
 @functools.cache

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from claims_tools import claim, spec, write_world
 from refusals import user_error
-from run_tools import run_step, shipped_config
+from run_tools import run_step, shipped_config, study_config
 from table_tools import save
 from waiting import ROOT, git
 
@@ -244,10 +244,8 @@ def test_a_registration_that_is_edited_after_a_run_no_longer_has_it(registered):
 
 
 def test_the_registered_overlay_has_the_settings_that_it_says_it_shares_with_preset_cpu():
-    overlay = yaml.safe_load((ROOT / "study/registered.yaml").read_text(encoding="utf-8"))
-    study = yaml.safe_load((ROOT / "study/cpu.yaml").read_text(encoding="utf-8"))
-    ours = merge(shipped_config(), overlay)
-    theirs = merge(shipped_config(), study)
+    ours = study_config("registered")
+    theirs = study_config("cpu")
     for model, longer in {
         "vae": "vae_longer",
         "vae_small": "vae_small_longer",
