@@ -16,6 +16,11 @@ from vaeglow.weights import load_model
 CLASSIFIER = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
 
 
+def left_in(folder: Path) -> list[str]:
+    """All files under a folder, if there is one."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
 def one_line(*words: str) -> str:
     """A pattern for `pytest.raises`: a message of one line with these words, in this order."""
     return rf"\A.*{'.*'.join(map(re.escape, words))}.*\Z"

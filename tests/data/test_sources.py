@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from fid_tools import one_line
+from fid_tools import left_in, one_line
 from refusals import user_error
 from server_tools import FileServer, Reply, file_server
 from waiting import LIMIT
@@ -38,10 +38,6 @@ def server(monkeypatch) -> Iterator[FileServer]:
 def get(server: FileServer, folder: Path) -> bytes:
     path = fetch(f"{server.url}/{FILE.name}", FILE, folder)
     return path.read_bytes()
-
-
-def left_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("*"))
 
 
 def asked_for(server: FileServer) -> list[str]:
