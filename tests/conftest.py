@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import torch
 from refusals import error_line
-from run_tools import Run, interrupt, prepare, resolved
+from run_tools import Run, blobs, interrupt, prepare, resolved
+from server_tools import FileServer, file_server
+from waiting import LIMIT
 
 from vaeglow import __main__ as vaeglow_command
 
@@ -70,6 +72,24 @@ def any_run(request) -> Run:
 @pytest.fixture(params=["vae", "vaeglow"])
 def latent_run(request) -> Run:
     return request.getfixturevalue(f"{request.param}_run")
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    """Twelve images that no run trained on."""
+    return torch.from_numpy(blobs(12, 9))
+
+
+@pytest.fixture
+def served(monkeypatch) -> Iterator[FileServer]:
+    """A server of files; a download from it waits for nothing."""
+    from vaeglow.data import sources  # here: most tests download nothing
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(sources, "BACK_OFF", 0.001)
+    monkeypatch.setattr(sources, "TIMEOUT", LIMIT)
+    with file_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
