@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from run_tools import Run, interrupt, prepare, resolved
+from refusals import error_line
+from run_tools import Run, blobs, interrupt, prepare, resolved
+from server_tools import FileServer, file_server
+from waiting import LIMIT
 
 from vaeglow import __main__ as vaeglow_command
 
@@ -71,6 +74,24 @@ def latent_run(request) -> Run:
     return request.getfixturevalue(f"{request.param}_run")
 
 
+@pytest.fixture
+def images() -> torch.Tensor:
+    """Twelve images that no run trained on."""
+    return torch.from_numpy(blobs(12, 9))
+
+
+@pytest.fixture
+def served(monkeypatch) -> Iterator[FileServer]:
+    """A server of files; a download from it waits for nothing."""
+    from vaeglow.data import sources  # here: most tests download nothing
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(sources, "BACK_OFF", 0.001)
+    monkeypatch.setattr(sources, "TIMEOUT", LIMIT)
+    with file_server() as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def results_tree(tmp_path_factory) -> Path:
     """results/ and resources/data/ as a workflow leaves them, with pixels for features; not to be changed."""
@@ -124,9 +145,8 @@ def run(monkeypatch, capsys, tmp_path) -> Callable[..., list[str]]:
         try:
             vaeglow_command.main()
         except SystemExit as end:
-            (line,) = capsys.readouterr().err.splitlines()
-            assert end.code == 2 and line.startswith("error: ")
-            return [line]
+            assert end.code == 2
+            return [error_line(capsys.readouterr().err)]
         return capsys.readouterr().out.splitlines()
 
     return run

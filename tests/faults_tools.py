@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import pandas as pd
 import pytest
+from refusals import error_line
 from run_tools import Run
 from waiting import LIMIT, ROOT, state_of, until
 
@@ -45,9 +46,7 @@ class Child:
     def refused(self) -> str:
         """The one line of a step that refused to go on."""
         self.ended(2)
-        (line,) = self.text("stderr").splitlines()
-        assert line.startswith("error: ")
-        return line
+        return error_line(self.text("stderr"))
 
     def until(self, done: Callable[[], bool]) -> Self:
         """Wait until something is so, while it lives."""

@@ -1,4 +1,4 @@
-"""What the tests of evaluation and data share: prepared data, stand-ins for networks, files of images."""
+"""What the tests of evaluation and data share: stand-ins for networks, files of images."""
 
 import re
 from pathlib import Path
@@ -10,28 +10,15 @@ import torch
 from PIL import Image
 from run_tools import Run
 
-from vaeglow.data.arrays import write_dataset
 from vaeglow.models.base import GenerativeModel
 from vaeglow.weights import load_model
 
 CLASSIFIER = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
 
 
-def prepared(folder: Path, levels: int = 256, **splits: np.ndarray) -> Path:
-    """A prepared dataset of these arrays, named like its folder."""
-    channels, size = splits["train"].shape[1:3]
-    info = {
-        "name": folder.name,
-        "kind": "folder",
-        "channels": channels,
-        "size": size,
-        "levels": levels,
-        "mean": [0.5] * channels,
-        "std": [0.1] * channels,
-        "source": {"root": "x"},
-    }
-    write_dataset(folder, splits, info)
-    return folder
+def left_in(folder: Path) -> list[str]:
+    """All files under a folder, if there is one."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def one_line(*words: str) -> str:

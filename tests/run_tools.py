@@ -19,12 +19,12 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from data_tools import prepared
 from filelock import SoftFileLease
-from waiting import ROOT, Done, Json, Row
+from waiting import ROOT, Json, Row, text_of
 
 from vaeglow.config import merge, read_config, resolve
 from vaeglow.config.check import check_config
-from vaeglow.data.arrays import write_dataset
 from vaeglow.distributed import ALONE
 from vaeglow.errors import Interrupted
 from vaeglow.files import read_csv, read_json, sha256_json, write_json
@@ -87,6 +87,11 @@ def shipped_config() -> Json:
     return copy.deepcopy(parsed())
 
 
+def study_config(name: str) -> Json:
+    """The shipped config with the overlay of a study."""
+    return merge(shipped_config(), yaml.safe_load(text_of(f"study/{name}.yaml")))
+
+
 @functools.cache
 def checked(changes: str = "{}") -> dict[str, Json]:
     """`{preset: the config as it sees it}` of the shipped config with an overlay, a YAML text; not to be changed."""
@@ -119,9 +124,7 @@ def blobs(count: int, seed: int, size: int = SIZE) -> np.ndarray:
 def prepare(folder: Path, seed: int = 1, name: str = "blobs", size: int = SIZE, **counts: int) -> Path:
     """A prepared dataset in `folder`."""
     splits = {split: blobs(n, seed + k, size) for k, (split, n) in enumerate((COUNTS | counts).items())}
-    info = {"name": name, "kind": "folder", "channels": CHANNELS, "size": size, "levels": 256}
-    write_dataset(folder, splits, info | {"mean": [0.5] * CHANNELS, "std": [0.2] * CHANNELS, "source": {}})
-    return folder
+    return prepared(folder, name=name, **splits)
 
 
 @functools.cache
@@ -289,11 +292,3 @@ def assert_equal_runs(left: Run, right: Run) -> None:
 def run_step(name: str, **options: Any) -> None:
     """Run a step script in this process; `options` of `flags`."""
     importlib.import_module(f"vaeglow.steps.{name}").main(flags(**options))
-
-
-def refused(done: Done) -> str:
-    """The one line of a step that refused to run."""
-    assert done.returncode == 2, (done.returncode, done.stdout, done.stderr)
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    return line

@@ -15,7 +15,7 @@ import torch
 import yaml
 from PIL import Image
 from refusals import user_error
-from run_tools import CHANNELS, SIZE, Run, blobs, same_tensors
+from run_tools import CHANNELS, SIZE, Run, same_tensors
 from waiting import ROOT, python, text_of
 
 import vaeglow
@@ -40,11 +40,6 @@ def loaded(request) -> dict[str, vaeglow.Model]:
 @pytest.fixture(params=KINDS)
 def model(request, loaded):
     return loaded[request.param]
-
-
-@pytest.fixture
-def images() -> torch.Tensor:
-    return torch.from_numpy(blobs(12, 9))
 
 
 def test_samples_are_images_and_a_function_of_the_seed(model):

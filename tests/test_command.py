@@ -14,7 +14,8 @@ import yaml
 from fid_tools import pixels, write_pngs
 from PIL import Image
 from pytorch_fid import fid_score
-from run_tools import SIZE, blobs, refused, run_step, shipped_config
+from refusals import error_line
+from run_tools import SIZE, blobs, run_step, shipped_config
 from waiting import ROOT, Row, python, said, text_of
 
 import vaeglow
@@ -306,7 +307,7 @@ def test_the_card_of_a_run_of_ones_own(run, fails, vae_run):
 
 
 def test_as_a_process():
-    assert "is missing" in refused(python("-m", "vaeglow", "info", "nowhere.safetensors"))
+    assert "is missing" in error_line(said(python("-m", "vaeglow", "info", "nowhere.safetensors"), 2))
     helped = said(python("-m", "vaeglow", "--help"))
     assert all(name in helped for name in ("train", "sample", "score", "info", "models", "card", "run", "init"))
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from refusals import user_error
-from run_tools import CHANNELS, SIZE, blobs
+from run_tools import CHANNELS, SIZE
 
 import vaeglow
 from vaeglow.data.loader import SAMPLING, step_generator
@@ -21,11 +21,6 @@ def model(request) -> vaeglow.Model:
 @pytest.fixture
 def layered(vaeglow_run) -> vaeglow.Model:
     return vaeglow.load(vaeglow_run.model, device="cpu")
-
-
-@pytest.fixture
-def images() -> torch.Tensor:
-    return torch.from_numpy(blobs(12, 9))
 
 
 def prior_draws(model: vaeglow.Model, seed: int) -> torch.Tensor:

@@ -3,7 +3,6 @@
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,12 @@ import torch
 import yaml
 from refusals import user_error
 from run_tools import blobs
-from server_tools import FileServer, file_server
-from waiting import LIMIT, ROOT, Json
+from server_tools import FileServer
+from waiting import ROOT, Json
 
 import vaeglow
 from tools import release_model, update_demo
 from vaeglow import paths, released
-from vaeglow.data import sources
 from vaeglow.files import read_json, sha256_file
 from vaeglow.verify import read_checked
 
@@ -52,16 +50,12 @@ def file(clone, finished) -> Path:
 
 
 @pytest.fixture
-def server(monkeypatch, file) -> Iterator[FileServer]:
+def server(served, file, monkeypatch) -> FileServer:
     """It has the file, which the clone has no more."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(sources, "BACK_OFF", 0.001)
-    monkeypatch.setattr(sources, "TIMEOUT", LIMIT)
-    with file_server() as server:
-        server.files[FILE] = file.read_bytes()
-        file.unlink()
-        monkeypatch.setenv(released.ADDRESS, server.url)
-        yield server
+    served.files[FILE] = file.read_bytes()
+    file.unlink()
+    monkeypatch.setenv(released.ADDRESS, served.url)
+    return served
 
 
 def kept(clone: Path) -> list[str]:

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import re
-import subprocess
 from itertools import product
 from pathlib import Path
 from unittest.mock import Mock
@@ -12,6 +11,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from refusals import user_error
+from waiting import git
 
 from vaeglow import results
 from vaeglow.data.arrays import read_info
@@ -219,16 +219,12 @@ def test_a_row_of_table_2_leads_to_its_config_data_weights_and_commit(results_tr
 
 
 def test_provenance_reads_this_checkout_and_not_one_around_it(tmp_path, monkeypatch):
-    def git(*arguments):
-        identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
-        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
-
-    git("init", "--quiet")
+    git(tmp_path, "init", "--quiet")
     package = tmp_path / "vaeglow"
     package.mkdir()
     (package / "a.py").write_text("a = 1\n")
-    git("add", ".")
-    git("commit", "--quiet", "--message", "first")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "first")
     commit, dirty = results.git_state(tmp_path)
     assert len(commit) == 40 and dirty is False
     monkeypatch.setattr(results, "PACKAGE", tmp_path)

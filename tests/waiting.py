@@ -34,6 +34,12 @@ def said(done: Done, status: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def git(folder: Path, *words: str) -> str:
+    """What git says in a folder, as nobody."""
+    nobody = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
+    return said(call(["git", *nobody, *words], folder)).strip()
+
+
 def text_of(path: str | Path) -> str:
     """A text file, by its path in the checkout."""
     return (ROOT / path).read_text("utf-8")

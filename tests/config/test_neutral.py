@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from refusals import user_error
-from run_tools import checked, shipped_config
-from waiting import ROOT, text_of
+from run_tools import checked, study_config
+from waiting import ROOT
 
 from vaeglow.config import merge, registry, resolve, schema, with_neutral
 from vaeglow.config.keys import count
@@ -18,8 +17,8 @@ from vaeglow.paths import identity
 from vaeglow.training.keys import TRAINING
 from vaeglow.training.reference import settings
 
-REGISTERED = merge(shipped_config(), yaml.safe_load(text_of("study/registered.yaml")))
-STUDY = merge(shipped_config(), yaml.safe_load(text_of("study/cpu.yaml")))  # with preset paper
+REGISTERED = study_config("registered")
+STUDY = study_config("cpu")  # with preset paper
 KEPT = sorted((ROOT / "study/runs").rglob("config.json"))[1:]  # the first is the whole config
 
 

@@ -7,7 +7,8 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from fid_tools import one_line, prepared
+from data_tools import prepared
+from fid_tools import one_line
 from PIL import Image
 from pytest import approx
 from refusals import user_error

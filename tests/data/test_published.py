@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from fid_tools import one_line
+from fid_tools import left_in, one_line
 from PIL import Image
 from refusals import user_error
 from run_tools import shipped_config
@@ -132,11 +132,6 @@ def made(kind: str, folder: Path, threads: int = 1, **settings) -> Path:
         threads,
     )
     return folder
-
-
-def left_in(folder: Path) -> list[str]:
-    """All files under a folder, if there is one."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def refuse(kind: str, folder: Path, files: Path, *words: str) -> None:

@@ -3,16 +3,14 @@
 import hashlib
 import random
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from fid_tools import one_line
+from fid_tools import left_in, one_line
 from refusals import user_error
 from server_tools import FileServer, Reply, file_server
-from waiting import LIMIT
 
 from vaeglow.data import sources as module
 from vaeglow.data.sources import PinnedFile, Unavailable, fetch, obtain
@@ -26,22 +24,14 @@ FILES = [PinnedFile(name, hashlib.sha256(content).hexdigest(), 100) for name, co
 
 
 @pytest.fixture
-def server(monkeypatch) -> Iterator[FileServer]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(module, "BACK_OFF", 0.001)
-    monkeypatch.setattr(module, "TIMEOUT", LIMIT)
-    with file_server() as server:
-        server.files |= SMALL | {"set.bin": CONTENT}
-        yield server
+def server(served) -> FileServer:
+    served.files |= SMALL | {"set.bin": CONTENT}
+    return served
 
 
 def get(server: FileServer, folder: Path) -> bytes:
     path = fetch(f"{server.url}/{FILE.name}", FILE, folder)
     return path.read_bytes()
-
-
-def left_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("*"))
 
 
 def asked_for(server: FileServer) -> list[str]:

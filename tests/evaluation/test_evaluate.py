@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from fid_tools import one_line, prepared
+from data_tools import prepared
+from fid_tools import one_line
 from numpy.testing import assert_array_equal
 from pytest import approx
 from refusals import user_error

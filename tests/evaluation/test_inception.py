@@ -13,7 +13,6 @@ import torch
 from fid_tools import CLASSIFIER, one_line
 from refusals import user_error
 from run_tools import shipped_config
-from server_tools import file_server
 
 from benchmarks.work import random_inception
 from vaeglow.evaluation import inception
@@ -63,13 +62,11 @@ def pip(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return answer
 
 
-def test_a_download_larger_than_any_of_the_files_is_stopped(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+def test_a_download_larger_than_any_of_the_files_is_stopped(served, monkeypatch):
     monkeypatch.setattr(inception, "MAX_BYTES", 2**19)
-    with file_server() as server:
-        server.files["x.pth"] = bytes(2**20)
-        with user_error("gives more than the 524,288 bytes"):
-            obtain_weights({"url": {"address": f"{server.url}/x.pth", "sha256": "1" * 64}})
+    served.files["x.pth"] = bytes(2**20)
+    with user_error("gives more than the 524,288 bytes"):
+        obtain_weights({"url": {"address": f"{served.url}/x.pth", "sha256": "1" * 64}})
 
 
 def test_the_first_source_that_has_the_weights_is_used(release, pip, monkeypatch):

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from fid_tools import pixels, prepared
+from data_tools import prepared
+from fid_tools import pixels
 from numpy.testing import assert_array_equal
 from refusals import user_error
 from run_tools import Run, blobs, resolved, run_probe, run_step

@@ -204,7 +204,7 @@ def test_bounds_are_nested_and_their_noise_is_fresh_and_of_the_seed(model):
     def bounds(*draws: int, seed: int = 0) -> dict[int, torch.Tensor]:
         return importance_bits_per_dim(network, images, draws, 3, seed, CPU)
 
-    together = bounds(1, 3, 20)
+    together = bounds(1, 3, 10, 20)
     assert (together[3][:3] != together[3][3:]).all()  # the same image twice gets other noise
     assert (together[3] != bounds(3, seed=1)[3]).all()
     for draws, values in together.items():
@@ -212,6 +212,8 @@ def test_bounds_are_nested_and_their_noise_is_fresh_and_of_the_seed(model):
     sums = {draws: draws * (-values * network.dims * math.log(2)).exp() for draws, values in together.items()}
     for fewer, more in itertools.pairwise(sums):
         assert (sums[more] > sums[fewer] - 1e-9).all()
+    change = (together[20] - together[10]).abs()
+    assert (change > 1e-6).all() == (model != "glow")  # which has no latent
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from models_tools import normal, photo_like, randomise, run_config, seeded
-from run_tools import Run, assert_equal_runs, interrupt, losses, resolved, same_tensors
+from run_tools import Run, assert_equal_runs, interrupt, losses, resolved
 from test_model_kinds import config_of
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
@@ -248,16 +248,11 @@ def test_kept_inputs_give_the_same_bound():
     assert (first["negative_kl"] != second["negative_kl"]).all()  # z and t are sampled again
 
 
-def test_an_epoch_costs_no_pass_of_stage_one_which_stays_as_it_is_and_resumes_exactly(
-    standard_run, two_stage_run, tmp_path, monkeypatch
-):
+def test_an_epoch_costs_no_pass_of_stage_one_and_resumes_exactly(standard_run, two_stage_run, tmp_path, monkeypatch):
     """Each image is encoded once, however many epochs, and once more at the end; resumed equals undisturbed."""
     data = two_stage_run.data
     run = interrupt(Run(tmp_path / "run", two_stage_run.config, data, standard_run), 6).train()
     assert_equal_runs(run, two_stage_run)
-    weights = run.weights().items()
-    kept = {name.removeprefix("vae."): tensor for name, tensor in weights if name.startswith("vae.")}
-    assert same_tensors(kept, standard_run.weights())
     encoded = []
     plain = VAE.encode
 

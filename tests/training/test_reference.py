@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from refusals import user_error
-from run_tools import Run, resolved, shipped_config
-from waiting import ROOT
+from run_tools import Run, resolved, shipped_config, study_config
 
 from tools.reference import write
-from vaeglow.config import merge, resolve
+from vaeglow.config import resolve
 from vaeglow.files import read_csv, write_json
 from vaeglow.training import reference
 
@@ -64,12 +62,12 @@ def test_the_log_of_a_run_that_leaves_it_says_so_once_at_each_point(folder, blob
     assert notes == [("50%", "7.100", "0.300"), ("100%", "6.010", "0.060")]
 
 
-@pytest.mark.parametrize("preset, overlay", [("demo", ""), ("cpu", "study/cpu.yaml")])
-def test_the_shipped_reference_is_of_the_shipped_config(preset, overlay):
+@pytest.mark.parametrize("preset, config_of", [("demo", shipped_config), ("cpu", lambda: study_config("cpu"))])
+def test_the_shipped_reference_is_of_the_shipped_config(preset, config_of):
     """Else: run the demo with three seeds, or `make study`, then `python -m tools.reference PRESET results`."""
     rows = read_csv(reference.FOLDER / f"{preset}.csv")
     assert {row["model"] for row in rows} >= {"vae", "vaeglow", "vaeglow_as_written"}
-    shipped = merge(shipped_config(), yaml.safe_load((ROOT / overlay).read_text("utf-8")) if overlay else {})
+    shipped = config_of()
     for row in rows:
         config = resolve(shipped, preset, row["dataset"], row["model"], 7)
         config["training"]["snapshots"] = []  # they change no loss

@@ -57,10 +57,12 @@ def test_loss_falls_for_every_kind(model, tmp_path, blobs_dir, vae_run):
     assert last < first - 0.75
 
 
-def test_phase_two_leaves_phase_one_bit_identical(vae_run, vaeglow_run):
-    weights = vaeglow_run.weights().items()
+@pytest.mark.parametrize("name", ["vaeglow_run", "two_stage_run"])
+def test_phase_two_leaves_phase_one_bit_identical(name, request):
+    run = request.getfixturevalue(name)
+    weights = run.weights().items()
     kept = {name.removeprefix("vae."): tensor for name, tensor in weights if name.startswith("vae.")}
-    assert same_tensors(kept, vae_run.weights())
+    assert same_tensors(kept, run.base.weights())
 
 
 def test_train_subset_is_the_first_images():

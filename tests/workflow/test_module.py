@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from table_tools import timed, write_timing
 from test_workflow import copy_project, jobs, snakemake
-from waiting import ROOT, call, said, text_of, warm
+from waiting import ROOT, call, git, said, text_of, warm
 
 from vaeglow.config import merge
 from vaeglow.files import read_csv, read_json
@@ -38,9 +37,8 @@ def repository(tmp_path_factory) -> Path:
     """The files of the workflow, without the package, committed to a repository of their own."""
     folder = tmp_path_factory.mktemp("git") / "vaeglow"
     copy_project(folder, "workflow", "config", "profiles")
-    words = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
-    for command in (["init", "-q", "-b", "main"], ["add", "."], [*words, "commit", "-qm", "all"], ["tag", "v1"]):
-        subprocess.run(["git", "-C", folder, *command], check=True)
+    for words in ("init -q -b main", "add .", "commit -qm all", "tag v1"):
+        git(folder, *words.split())
     return folder
 
 

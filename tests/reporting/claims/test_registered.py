@@ -1,16 +1,15 @@
 """Registered claims: their family, what a missing run or seed means, and which runs count as registered."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 from claims_tools import claim, spec, write_world
 from refusals import user_error
-from run_tools import run_step, shipped_config
+from run_tools import run_step, shipped_config, study_config
 from table_tools import save
-from waiting import ROOT
+from waiting import ROOT, git
 
 from vaeglow.config import merge, resolve
 from vaeglow.files import Facts, read_json, sha256_file, sha256_json, write_json, write_text
@@ -133,10 +132,9 @@ def test_looks_are_shown_and_a_claim_that_is_not_registered_is_exploratory(tmp_p
 
 def commit(folder: Path, *words: str) -> str:
     """Commit all files of a folder; the commit."""
-    git = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b"]
-    subprocess.run([*git, "add", "-A"], check=True)
-    subprocess.run([*git, "commit", "-qm", "x", "--allow-empty"], check=True)
-    return subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "x", "--allow-empty")
+    return git(folder, "rev-parse", "HEAD")
 
 
 @pytest.fixture
@@ -144,7 +142,7 @@ def registered(tmp_path, monkeypatch):
     """A checkout with a registration, and how to register a run in it that was trained at a commit."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "config", "config")
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    git(tmp_path, "init", "-q")
     before = commit(tmp_path)
     overlay = {
         "preset": "demo",
@@ -247,10 +245,8 @@ def test_a_registration_that_is_edited_after_a_run_no_longer_has_it(registered):
 
 
 def test_the_registered_overlay_has_the_settings_that_it_says_it_shares_with_preset_cpu():
-    overlay = yaml.safe_load((ROOT / "study/registered.yaml").read_text(encoding="utf-8"))
-    study = yaml.safe_load((ROOT / "study/cpu.yaml").read_text(encoding="utf-8"))
-    ours = merge(shipped_config(), overlay)
-    theirs = merge(shipped_config(), study)
+    ours = study_config("registered")
+    theirs = study_config("cpu")
     for model, longer in {
         "vae": "vae_longer",
         "vae_small": "vae_small_longer",

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import yaml
 from claims_tools import timed_model
+from data_tools import prepared
 from table_tools import save
 
-from vaeglow.data.arrays import read_info, write_dataset
+from vaeglow.data.arrays import read_info
 from vaeglow.files import sha256_json
 from vaeglow.paths import result_path
 from vaeglow.reporting import figures, style
@@ -64,17 +65,7 @@ class Results:
         self.seed = SEED
 
     def prepare(self, test: np.ndarray, name: str = "blobs", levels: int = 256) -> "Results":
-        about = {
-            "name": name,
-            "kind": "folder",
-            "channels": test.shape[1],
-            "size": test.shape[2],
-            "levels": levels,
-            "mean": [0.5],
-            "std": [0.1],
-            "source": {},
-        }
-        write_dataset(self.data / name, {"train": test[:1], "val": test[:0], "test": test}, about)
+        prepared(self.data / name, levels, train=test[:1], val=test[:0], test=test)
         return self
 
     def path(self, what: str, model: str, dataset: str = "blobs", **wildcards: Any) -> Path:
