@@ -227,6 +227,10 @@ def test_provenance_reads_this_checkout_and_not_one_around_it(tmp_path, monkeypa
     git(tmp_path, "commit", "--quiet", "--message", "first")
     commit, dirty = results.git_state(tmp_path)
     assert len(commit) == 40 and dirty is False
+    curves = tmp_path / "config/reference"
+    curves.mkdir(parents=True)
+    (curves / "cpu.csv").touch()
+    assert results.git_state(tmp_path) == (commit, False)  # a study writes these beside its trainings
     monkeypatch.setattr(results, "PACKAGE", tmp_path)
     digests = {results.source_sha256.__wrapped__()}
     for name in ("b.py", "page.md.j2", "notes.txt"):
