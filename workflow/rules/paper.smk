@@ -33,9 +33,11 @@ rule write_study:
     log:
         "logs/write_study/{preset}.log",
     localrule: True
+    params:
+        content=lambda wildcards: plan.study(config, VIEWS[wildcards.preset]),
     run:
         # of many seeds it is too long for a command line
-        write_json(output[0], plan.study(config, VIEWS[wildcards.preset]))
+        write_json(output[0], params.content)
 
 
 rule table:
