@@ -55,7 +55,7 @@ SHARED = 3  # a note of so many tables is given once, before the tables
 ELSEWHERE = ("- Made by", "- Trained on: ", "- Measured on: ")  # notes left out: the head of the page says it
 MACHINES = "- Trained on several machines"
 # Notes that stay with their table, however many tables have them: they say what others of the page have not.
-OWN = (MACHINES, "- FID: ", "- Fewer images", "- One seed")
+OWN = (MACHINES, "- Fewer images", "- One seed")
 OVERFLOWED = "of the samples drawn overflowed"  # in one of a model, which other tables have, too, with another number
 SECONDS = re.compile(rf"^{MACHINES}: the seconds of training are of (seeds? [\d, ]+),", re.MULTILINE)
 HEADING = re.compile(r"\| Training \((?:CPU )?s\)")  # of these seconds
@@ -156,11 +156,11 @@ REGISTERED_TABLES = """# Registered results: tables
 
 The claims: [registered results](registered-results.md). Training is in CPU seconds of shared machines. Of two machines
 of one name the slower one trained seed 3 on CIFAR-10; the faster one faces, Fashion-MNIST, seeds 4 to 7, and `beyond`
-at today's epochs, whose seconds do not compare with Glow's. Equal time was fixed before, by training steps timed in
-turns: the paper's model took .93 to 1.00 of Glow's time on CIFAR-10, 1.00 and 1.05 on faces, `beyond` .97. CPU seconds
-of whole runs on faces: 1.14, at three times the epochs 1.23. The VAE's row at three times has other seeds, so other
-machines: do not subtract its seconds. A later timing, with batches of 16, not 32, gives .97, `beyond` 1.04 (1.10 at
-three times): the [figure of budgets](registered/budget.png) has its times.
+at today's epochs. Equal time was fixed before, by training steps timed in turns: the paper's model took .93 to 1.00 of
+Glow's time on CIFAR-10, 1.00 and 1.05 on faces, `beyond` .97. CPU seconds of whole runs on faces: 1.14, at three times
+the epochs 1.23. The VAE's row at three times has other seeds, so other machines: do not subtract its seconds. A later
+timing, with batches of 16, not 32, gives .97, `beyond` 1.04 (1.10 at three times): the [figure of
+budgets](registered/budget.png) has its times.
 """
 REGISTERED_RUN = """## What was run
 
