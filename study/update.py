@@ -133,7 +133,7 @@ CAVEATS = """## What these numbers do not say
   {effects}). A split claim is neither won nor lost.
 - At three times Glow has fewer bits/dim than `beyond` under every seed
   ({bits}).
-  At today's epochs one seed says the opposite, as do three exploratory ones ([beyond_likelihood](measured-claims.md)).
+  At today's epochs two seeds say the opposite, as do three exploratory ones ([beyond_likelihood](measured-claims.md)).
 - "Better" is by FID and KID. Precision, density and coverage are Glow's on CIFAR-10 at both budgets; recall is the
   paper's model's at three times only.
 - At 5,000 images FID's bias is several points, and differs between models; KID has none.
