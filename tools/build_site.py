@@ -36,16 +36,17 @@ def split_keys(text: str, pages: set[Path]) -> dict[Path, str]:
         text: the whole.
         pages: the pages of `nav`.
     """
-    found: dict[Path, list[str]] = {KEYS: []}
+    sections_of: dict[Path, list[str]] = {KEYS: []}
     for section in re.split(r"^(?=## )", text, flags=re.MULTILINE):
         name = re.match(r"## `(\w+)`", section)
-        if name and (page := KEYS.with_name(f"{name[1]}.md")) in pages:
-            found[page] = []
-        list(found.values())[-1].append(section)
-    for sections in list(found.values())[1:]:
+        page = KEYS.with_name(f"{name[1]}.md") if name else KEYS
+        if page in pages and page != KEYS:
+            sections_of[page] = []
+        list(sections_of.values())[-1].append(section)
+    for sections in list(sections_of.values())[1:]:
         names = re.findall(r"^## (`\w+`)", "".join(sections), flags=re.MULTILINE)
         sections.insert(0, f"# Config: {', '.join(names)}\n\nHow the config is read: [Every key](README.md).\n\n")
-    return {page: "".join(sections) for page, sections in found.items()}
+    return {page: "".join(sections) for page, sections in sections_of.items()}
 
 
 def copied(text: str, page: Path, pages: set[Path], to: Path) -> str:

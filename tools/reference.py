@@ -6,7 +6,6 @@ The folders are those of results or of what `make study` keeps; for a study `stu
 A training that leaves the band says so in its log. Settings that fewer than three seeds were run with are left out.
 """
 
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,7 +26,7 @@ def write(preset: str, results: Iterable[Path], folder: Path = FOLDER) -> None:
     Raises:
         UserError: there are no runs.
     """
-    found = []
+    histories = []
     for path in sorted(path for root in results for path in root.glob(f"{preset}/*/*/seed*/history.csv")):
         config, history = read_json(path.with_name("config.json")), pd.read_csv(path)
         if "bits_per_dim" not in history:  # a PixelIQN has no likelihood
@@ -36,11 +35,11 @@ def write(preset: str, results: Iterable[Path], folder: Path = FOLDER) -> None:
         epochs = config["training"]["epochs"]
         tenths = history["epoch"] * 10 // epochs
         history = history[tenths > tenths.shift(fill_value=0)]
-        found.append(history[["bits_per_dim"]].assign(fraction=(history["epoch"] / epochs).round(4), **run))
-    if not found:
+        histories.append(history[["bits_per_dim"]].assign(fraction=(history["epoch"] / epochs).round(4), **run))
+    if not histories:
         raise UserError(f"there are no runs of preset {preset} in these folders: give those that hold {preset}/")
     rows = []
-    for names, runs in pd.concat(found).groupby(["model", "dataset", "settings", "fraction"]):
+    for names, runs in pd.concat(histories).groupby(["model", "dataset", "settings", "fraction"]):
         if runs["seed"].nunique() >= SEEDS:
             mean = runs["bits_per_dim"].mean()
             band = max(LEAST, WIDTH * (runs["bits_per_dim"] - mean).abs().max())
@@ -50,5 +49,12 @@ def write(preset: str, results: Iterable[Path], folder: Path = FOLDER) -> None:
     pd.DataFrame(rows, columns=columns).to_csv(folder / f"{preset}.csv", index=False)
 
 
-if __name__ == "__main__":
-    cli.run(lambda: write(sys.argv[1], map(Path, sys.argv[2:])))
+@cli.step
+def main(preset: str, results: list[Path]) -> None:
+    """Write a preset's file.
+
+    Args:
+        preset: such as demo
+        results: folders of results, or of what `make study` keeps
+    """
+    write(preset, results)

@@ -92,20 +92,26 @@ def runs_of(instructions: str, results: Path) -> list[dict[str, Any]]:
             where = {key: row[key] for key in ("preset", "dataset", "protocol", "temperature")}
             where |= {"model": row["run"], "seed": seed}
             files = {what: read_result(result_path(results, what, **where)) for what in FROM}
-            found = {name: files[what].value(key) for what, names in FROM.items() for name, key in names.items()}
-            found["epochs"] = "+".join(map(str, found["epochs"]))
-            found["train_seconds"] = round(sum(found["train_seconds"]), 1)
-            found["machine"] = files["training"].value("provenance", "device")
-            sources = {one.value("provenance", "source_sha256") for one in files.values()}
-            commits = {one.commit for one in files.values()}
-            found |= {"commit": " ".join(sorted(commits)), "source_sha256": " ".join(sorted(sources))}
+            measured = {name: files[what].value(key) for what, names in FROM.items() for name, key in names.items()}
+            measured["epochs"] = "+".join(map(str, measured["epochs"]))
+            measured["train_seconds"] = round(sum(measured["train_seconds"]), 1)
+            measured["machine"] = files["training"].value("provenance", "device")
+            sources = {file.value("provenance", "source_sha256") for file in files.values()}
+            commits = {file.commit for file in files.values()}
+            measured |= {"commit": " ".join(sorted(commits)), "source_sha256": " ".join(sorted(sources))}
             same = {"run": row["run"], "temperature": float(row["temperature"])}
-            rows.append({"instructions": instructions, "seed": int(seed), **same, **found})
+            rows.append({"instructions": instructions, "seed": int(seed), **same, **measured})
     return rows
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """A table of results, every cell a text."""
+    """A table of results, every cell a text.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: make it first, with its picture samples.png")
     return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
@@ -113,7 +119,7 @@ def named(spread: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """The rows with the model's label in the table as `name`."""
     labels = {(row["run"], row["temperature"]): row["model"] for row in table.to_dict("records")}
     drawn = zip(spread["run"], spread["temperature"].map(str), strict=True)
-    return spread.assign(name=[labels[one] for one in drawn])
+    return spread.assign(name=[labels[which] for which in drawn])
 
 
 def cells(rows: pd.DataFrame) -> dict[str, str]:
@@ -152,7 +158,7 @@ def block(spread: pd.DataFrame, table: pd.DataFrame, picture: Path) -> str:
     spread = named(spread, table)
     runs = spread[["instructions", "seed"]].drop_duplicates()
     groups = spread.groupby("name", sort=False)
-    clipped = [f"{count} of {name}" for name, rows in groups if (count := rows["clipped"].sum())]
+    clipped = [f"{count} of {name}" for name, count in groups["clipped"].sum().items() if count]
     first = spread.iloc[0]
     bits, fid, kid, error = (numbers(spread, column) for column in ("bits_per_dim", "fid", "kid", "kid_error"))
     same = spread.groupby(["name", "seed"])
@@ -242,15 +248,21 @@ def main(arguments: Sequence[str]) -> None:
     """Write all of it.
 
     Raises:
-        UserError: the runs are not of one code.
+        UserError: an argument is neither; a table is missing; the runs are not of one code.
     """
     if arguments == ["anew"]:
         folders = anew()
     else:
-        folders = {name: Path(folder) for name, folder in (argument.split("=", 1) for argument in arguments)}
+        folders = {}
+        for argument in arguments:
+            name, equals, folder = argument.partition("=")
+            if not equals:
+                raise UserError(f"{argument}: give `anew`, or instruction sets with their folders, as avx2=results")
+            folders[name] = Path(folder)
     if folders:
         spread = pd.DataFrame([row for name, folder in folders.items() for row in runs_of(name, folder)])
-        if len(codes := set(" ".join(spread["source_sha256"]).split())) > 1:
+        codes = set(" ".join(spread["source_sha256"]).split())
+        if len(codes) > 1:
             raise UserError(f"the runs are not of one code: {', '.join(sorted(codes))}")
         first = next(iter(folders.values()))
         shutil.copyfile(first / "samples.png", PICTURE)
