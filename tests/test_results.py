@@ -133,6 +133,11 @@ def test_results_that_do_not_belong_together(other, says):
     check_together([made("a.json"), made("b.json", dataset="other", data_sha256="x", weights_sha256="x")])
 
 
+def test_seeds_of_two_machines_have_references_of_other_bytes():
+    reference = "results/tiny/blobs/fid_reference/test.npz"
+    check_together([made("a.json", inputs={reference: "x"}), made("b.json", inputs={reference: "y"})])
+
+
 def test_a_result_belongs_to_the_version_it_was_made_from_of_another():
     write_result("a.json", CONTENT, [], MADE)
     write_result("b.json", CONTENT, ["a.json"], MADE)

@@ -18,7 +18,7 @@ from vaeglow.errors import UserError
 from vaeglow.files import Facts, read_json, sha256_file, sha256_json
 from vaeglow.paths import kind_of
 from vaeglow.reporting.traced import read_figure, read_table
-from vaeglow.results import SEAL, content_sha256, read_result, shorten
+from vaeglow.results import SEAL, compared_inputs, content_sha256, read_result, shorten
 from vaeglow.steps import cli
 
 REDO = "put back the file that was there, or delete it and run snakemake again"
@@ -39,7 +39,7 @@ def read(path: Path, root: Path, data: Path | None) -> dict[Path, str] | None:
         return None
     check_names(about, names)
     hashes = {}
-    for name, digest in about.get("inputs", {}).items():
+    for name, digest in compared_inputs(about).items():
         below = name.startswith("results/")  # the folder may have another name now
         hashes[root / name.removeprefix("results/") if below else root.parent / name] = digest
     if data and "data_sha256" in about:
