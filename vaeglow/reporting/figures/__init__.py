@@ -51,19 +51,20 @@ def draw(spec: Spec, results_root: AnyPath, data_root: Path) -> Figure:
     sources = Sources(spec, results_root, data_root)
     kind = kinds_of("figures")[spec["kind"]]
     plural = "s" if len(sources.datasets) > 1 else ""
+    seeds = sorted({seed for row in spec["rows"] for seed in row.get("seeds", spec["seeds"])})
     with style.styled():
         page = Page(spec["title"])
         kind.draw(sources, page)
         page.notes += [f"Left out: {reason}." for reason in spec.get("left_out", [])]
         page.notes.append(
             "Pale: each seed. Strong: their mean, from three seeds on with its 95% interval (Student's t)."
-            if len(spec["seeds"]) > 1
+            if len(seeds) > 1
             else getattr(kind, "ERRORS", "Of the first seed.")
         )
         check_together(sources.evidence)
         return page.finish(
             f"preset {spec['preset']} \u00b7 dataset{plural} {', '.join(sources.datasets)} "
-            f"\u00b7 seed {', '.join(map(str, spec['seeds']))}",
+            f"\u00b7 seed {', '.join(map(str, seeds))}",
             sources.evidence,
         )
 
