@@ -139,7 +139,7 @@ CAVEATS = """## What these numbers do not say
   can be smaller, also in `beyond_bits_distinct`. At today's epochs two seeds say the opposite, as do three exploratory
   ones ([beyond_likelihood](measured-claims.md)).
 - "Better" is by FID and KID. Precision, density and coverage are Glow's on CIFAR-10 at both budgets (coverage at three
-  times and T = 1.0 within the interval); recall is the paper's model's at three times only.
+  times is level with Glow's at T = 1.0); recall is the paper's model's at three times only.
 - At 5,000 images FID's bias is several points, and differs between models; KID has none.
 - Temperatures were fixed on 500 validation samples of shorter runs. At three times Glow's FID is lower at T = 1.1
   ({fid[1.1]}) than at the registered 1.0 ({fid[1.0]}): with it FID would favour Glow more.
