@@ -153,9 +153,9 @@ CAVEATS = """## What these numbers do not say
   undecided is not equal.
 - Seed 3, which pictures and trained models show, was fixed before; of the paper's model at three times it is the best.
 - Fashion-MNIST compares equal epochs, not times: the flow prior takes 2.5 to 2.9 times the CPU time of the two
-  stages and has 21.8 million parameters, they 8.0 million. At their time the flow prior of seed 3 is between its snapshots
-  of 15 and 30 epochs, FID 64.2 and 46.0 (with its rate still at 75 and 50%, so too high): about level with the two
-  stages' 53.1.
+  stages and has 21.8 million parameters, they 8.0 million. At their time the flow prior of seed 3 is between its
+  snapshots of 15 and 30 epochs, FID 64.2 and 46.0 (with its rate still at 75 and 50%, so too high): about level with
+  the two stages' 53.1.
 - Not measured: Glow with additive couplings; bits/dim with more than one importance sample; whether the order of FIDs
   holds for many more images.
 """
