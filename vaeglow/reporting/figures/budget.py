@@ -38,8 +38,8 @@ def draw(sources: Sources, page: style.Page) -> None:
         for label, lines in frame.groupby("label", sort=False):
             values = lines.pivot(index="seed", columns="hours", values="value")
             curve(axes, values, label=label, **sources.look(lines.iloc[0]))
-        logarithmic(axes)
         axes.set_xlabel("training time, hours")
+        logarithmic(axes)
         axes.margins(y=0.12)
     timing = frame["timing"].iloc[0]
     page.notes.append(NOTE.format(clock_words(timing), timing.value("device"), sources.protocol_note()))

@@ -46,10 +46,12 @@ def read_run(lines: Lines) -> tuple[Numbers, str, float, Lines]:
 
 
 def logarithmic(axes: Axes) -> None:
-    """Make an axis of times logarithmic, with plain numbers."""
-    axes.set_xscale("log", subs=[2, 5])
+    """Make an axis of times logarithmic, with plain numbers, and say so in its label."""
+    axes.set_xscale("log", subs=[2, 3, 5, 7])
     axes.xaxis.set_minor_formatter("{x:g}")
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.tick_params(axis="x", which="both", length=3.0, pad=4.0)
+    axes.set_xlabel(f"{axes.get_xlabel()} (log scale)")
 
 
 def draw(sources: Sources, page: Page) -> None:
