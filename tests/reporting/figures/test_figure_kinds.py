@@ -175,7 +175,7 @@ def test_a_long_training_is_shown_in_hours(results):
     results.snapshots("glow", 1.0, (240, 85.0, 6.0), (1200, 65.0, 3.8))
     figure = results.draw(SPECS["quality_time"])
     assert ([2.0, 10.0], [85.0, 65.0]) in curves(figure.axes[0])
-    assert "training time, hours" in texts(figure)
+    assert "training time, hours (log scale)" in texts(figure)
 
 
 def test_a_linear_reference_shows_vaes_and_layers_only(results):
