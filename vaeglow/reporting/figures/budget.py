@@ -29,15 +29,19 @@ def hours(line: Lines) -> float:
 
 
 def draw(sources: Sources, page: style.Page) -> None:
-    """A panel for each of `PANELS`, on a logarithmic axis of time."""
+    """A panel for each of `PANELS`, on a logarithmic axis of time; a model's second curve is dashed."""
     frame = sources.frame(*READS)
     frame["hours"] = frame.apply(hours, axis=1)
     panels = page.charts([f"{title} (lower is better)" for title in PANELS], 3, 2.7)
     for axes, (kind, key) in zip(panels, PANELS.values(), strict=True):
         frame["value"] = [result.number(key) for result in frame[kind]]
+        drawn = set()
         for label, lines in frame.groupby("label", sort=False):
+            row = lines.iloc[0]
             values = lines.pivot(index="seed", columns="hours", values="value")
-            curve(axes, values, label=label, **sources.look(lines.iloc[0]))
+            linestyle = "--" if row["model"] in drawn else "-"
+            curve(axes, values, label=label, linestyle=linestyle, **sources.look(row))
+            drawn.add(row["model"])
         axes.set_xlabel("training time, hours")
         logarithmic(axes)
         axes.margins(y=0.12)
