@@ -47,7 +47,8 @@ budget:
   rows:
   - {model: vae, temperature: 0.0, label: One curve}
   - {model: vaeglow, temperature: 0.5, label: One curve, base: vae}
-  - {model: glow, temperature: 1.0}
+  - {model: glow, temperature: 1.0, label: Glow}
+  - {model: glow, temperature: 0.5, label: "Glow, T=0.5"}
 distance_source: {rows: [{model: vaeglow, temperature: 0.5}]}
 epochs:
   published: {their VAE: 70.0}
