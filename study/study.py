@@ -31,6 +31,10 @@ KEPT = Path(__file__).parent / "runs"
 LOOK_SECONDS = 60  # between two looks at what has been finished
 GROUP = study.RESULTS / "study.group"  # the process group of a running study, for `--pause`
 PAUSED = GROUP.with_suffix(".paused")  # the same while it is paused
+LOST = (
+    "its weights, or its base's, were lost, and a registration repeats no seed: "
+    "python -m study.again gives back those trained again to the same weights"
+)
 # variable of make: dataset
 FOLDERS = {
     "CIFAR": "cifar10_jpeg",
@@ -208,9 +212,9 @@ def main(
         spec = read_json(study.RESULTS / preset / "study.json")
         study.check(kept, spec)
         print(f"{study.restore(kept, spec)} files restored from {kept}")
-        lost = study.lost(study.RESULTS, spec) if "registration" in settings else []
+        lost = study.lost(study.RESULTS, kept, spec) if "registration" in settings else []
         for name in lost:
-            print(f"left out: {name}: its weights, or its base's, were lost, and a registration repeats no seed")
+            print(f"left out: {name}: {LOST}")
         named = [name for name in spec["runs"] if chosen_runs.search(name)]
         if not named and count == len(seeds):
             raise UserError(f"RUNS={runs} is in no run's folder, such as {next(iter(spec['runs']))}: correct it")
@@ -221,5 +225,7 @@ def main(
         print(*left(options, preset, wanted), sep="\n", flush=True)
         if not plan:
             command = [*options, "--keep-going", "--", *wanted]
+            # What was measured is not replaced by what was trained again.
+            spec["runs"] = {name: files for name, files in spec["runs"].items() if name not in lost}
             failed |= run(command, lambda spec=spec: say(study.keep(kept, spec), kept))
     sys.exit(failed)

@@ -116,22 +116,25 @@ def restore(kept: Path, study: Config) -> int:
     return copy([name for name in names if not (RESULTS / name).exists()], kept, RESULTS)
 
 
-def lost(root: Path, study: Config) -> list[str]:
+def lost(root: Path, kept: Path, study: Config) -> list[str]:
     """The runs that a registration, which repeats no seed, does not go on with.
 
     They lack files, and to make these a run that was measured, or whose child was, would be trained again: its weights
-    are gone.
+    are gone. Or it was trained again, and its files are not those that were kept.
     """
     measured: set[str | None] = set()
     for name, run in reversed(study["runs"].items()):  # bases last
         results = [file for file in run["files"][3:] if not file.endswith("registration.json")]
-        if name in measured or any((root / file).is_file() for file in results):
+        if name in measured or any((folder / file).is_file() for folder in (root, kept) for file in results):
             measured |= {name, run["base"]}
+    _, again, _ = cmpfiles(root, kept, map(summary, study["runs"]), shallow=False)
     names: list[str] = []
     repeated: set[str | None] = set()
     for name, run in study["runs"].items():  # bases first
+        other = name in measured and summary(name) in again
         gone = name in measured and not (root / name / "model.safetensors").is_file()
-        if gone or run["base"] in repeated:
+        if other or gone or run["base"] in repeated:
             repeated.add(name)
-            names += [] if all((root / file).is_file() for file in run["files"]) else [name]
+            complete = all((root / file).is_file() for file in run["files"])
+            names += [] if complete and not other else [name]
     return names

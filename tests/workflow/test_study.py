@@ -153,17 +153,28 @@ def test_a_registration_trains_no_measured_run_again(tmp_path):
     for run in ("layer", "levels", "glow", "flow"):
         runs[run]["files"] += [f"{run}/fid.json", f"{run}/kid.json", f"{run}/registration.json"]
     spec = {"runs": runs}
-    assert study.lost(tmp_path, spec) == []
+    kept = tmp_path / "kept"
+    assert study.lost(tmp_path, kept, spec) == []
     there = [*runs["vae"]["files"], *runs["layer"]["files"][:4], *runs["small"]["files"], *runs["flow"]["files"][:3]]
     for name in (*there, "flow/registration.json", *runs["glow"]["files"][:4], "glow/model.safetensors"):
         write_text(tmp_path / name, "")
     # The VAE was measured with its layer. What stands on small, and flow, were not measured; Glow has its weights.
-    assert study.lost(tmp_path, spec) == ["layer", "literal"]
+    assert study.lost(tmp_path, kept, spec) == ["layer", "literal"]
     for name in runs["layer"]["files"]:
         write_text(tmp_path / name, "")
-    assert study.lost(tmp_path, spec) == ["literal"]
+    assert study.lost(tmp_path, kept, spec) == ["literal"]
     (tmp_path / "glow/model.safetensors").unlink()
-    assert study.lost(tmp_path, spec) == ["literal", "glow"]
+    assert study.lost(tmp_path, kept, spec) == ["literal", "glow"]
+
+    # Glow was measured, lost and trained again: neither what was kept of it is replaced, nor is it measured again.
+    for name in ("glow/training.json", "glow/model.safetensors"):
+        write_text(tmp_path / name, "again")
+    for name in runs["glow"]["files"]:
+        write_text(kept / name, "")
+    (tmp_path / "glow/fid.json").unlink()
+    assert study.lost(tmp_path, kept, spec) == ["literal", "glow"]
+    write_text(tmp_path / "glow/training.json", "")  # study.again
+    assert study.lost(tmp_path, kept, spec) == ["literal"]
 
 
 def test_lost_weights_come_back_to_the_byte_or_stay_lost(tmp_path, monkeypatch, capsys):
@@ -217,10 +228,22 @@ def test_a_registered_study_names_what_it_leaves_out_and_goes_on_with_the_rest(t
     monkeypatch.setattr(program, "left", left)
     for runs, wanted in {"": [f"results/glow/{name}" for name in names], "vae": None}.items():
         with pytest.raises(SystemExit, match="0"):
-            program.main(["new.yaml", "--plan", f"--runs={runs}"])
+            program.main(["new.yaml", "--kept=kept", "--plan", f"--runs={runs}"])
         assert "left out: vae: its weights" in capsys.readouterr().out
         assert asked == ([wanted] if wanted else [])
         asked.clear()
+
+    # What was measured is kept as it was, though the run was trained again.
+    for run in spec["runs"]:
+        for name in names[:3]:
+            write_json(f"results/{run}/{name}", {"new": True})
+    for name in names:
+        write_json(f"kept/vae/{name}", {"new": False})
+    monkeypatch.setattr(program, "run", lambda command, look, *_: look())
+    monkeypatch.setattr(program, "say", lambda count, kept: count)
+    with pytest.raises(SystemExit, match="3"):
+        program.main(["new.yaml", "--kept=kept"])
+    assert read_json("kept/vae/training.json") == {"new": False} and Path("kept/vae/fid.json").exists()
 
 
 def test_folders_that_are_not_there_are_one_line_and_few_seeds_are_noted(tmp_path, monkeypatch, capsys):
