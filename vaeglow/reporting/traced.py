@@ -34,8 +34,11 @@ def trace_cells(results: Sequence[Result]) -> Texts:
         files with their hashes.
     """
     made = [result.content["provenance"] for result in results if "provenance" in result.content]  # none in config.json
+    named = {}
+    for key in RUN_HASHES:
+        named[key] = distinct(result.content.get(key) for result in results)
     return {
-        **{key: distinct(result.content.get(key) for result in results) for key in RUN_HASHES},
+        **named,
         "source_sha256": distinct(provenance["source_sha256"] for provenance in made),
         "started": min(provenance["started"] for provenance in made),
         "finished": max(provenance["finished"] for provenance in made),
@@ -87,7 +90,8 @@ def first_columns(rows: Sequence[Texts]) -> Words:
     """The columns of the plain CSV: a table's first `SHORT`, then the ends of their intervals, if a row has any."""
     names = [name for name in rows[0] if name not in COLUMNS]
     ends = {f"{name}_{end}" for name in names[:SHORT] for end in ("lower", "upper")}
-    return names[:SHORT] + [name for name in names[SHORT:] if name in ends and any(row[name] for row in rows)]
+    filled = {name for row in rows for name in row if row[name]}
+    return names[:SHORT] + [name for name in names[SHORT:] if name in ends & filled]
 
 
 def row_hashes(rows: Sequence[Texts]) -> Words:
