@@ -123,8 +123,8 @@ verdicts. [Tables](registered-tables.md). The primary claims:
 A quality claim is undecided if no samples have a lower KID than a Gaussian fitted to the training pixels: on faces at
 today's epochs none have ([notes](registered/claims.md)). `headline_faces` and a split claim count as p = 1 in Holm's
 correction; with the p of their own tests `beyond_bits` would have .081: undecided, too. `_distinct`: without test
-images that nearly copy a training image. A secondary claim has no verdict and no interval before its last seed. Machines
-were lost with their weights: `literal_today` and `headline_today_distinct` are not measured, and some claims lack seeds
+images that nearly copy a training image. A secondary claim has no verdict and no interval before its last seed. Weights
+were lost with their machines: `literal_today` and `headline_today_distinct` are not measured, other claims lack seeds
 ([order of runs](../study/finished.yaml)).
 
 Secondary claims, not corrected (95% intervals):

@@ -3,6 +3,8 @@
 import errno
 import os
 import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import filelock
@@ -42,6 +44,14 @@ def without_locks(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(filelock.FileLock, "_acquire", acquire)
 
 
+def replace(monkeypatch: pytest.MonkeyPatch, name: str, function: Callable) -> None:
+    """Replace one of filelock's internal functions in each of its modules that has it: they move between versions."""
+    modules = [module for path, module in sys.modules.items() if path.startswith("filelock.") and hasattr(module, name)]
+    assert modules, f"filelock has no {name} any more"
+    for module in modules:
+        monkeypatch.setattr(module, name, function)
+
+
 @pytest.mark.faults("a second trainer on the same run")
 def test_a_second_trainer_is_refused_at_once(run, long_run):
     first = fork(run, 0, hold, 1).held()
@@ -69,7 +79,7 @@ def test_the_lease_of_a_dead_process_of_another_host_is_watched_and_taken(exchan
     monkeypatch.setattr(locks, "LEASE", 10.0)  # longer than a pause of this process
     leave_lease(tmp_path)
     if not exchange:
-        monkeypatch.setattr("filelock._soft.exchange_names", lambda *_: False)
+        replace(monkeypatch, "exchange_names", lambda *_: False)
     with FolderLock(tmp_path).held():
         assert holder(tmp_path) == os.getpid()
     output = capsys.readouterr().out
@@ -85,7 +95,7 @@ def test_a_living_holder_on_another_host_is_respected_without_its_lock(number, t
     without_locks(monkeypatch, number)
     lease = SoftFileLease(tmp_path / "lease", lease_duration=30.0, heartbeat_interval=0.2)
     with monkeypatch.context() as patch:
-        patch.setattr("filelock._marker.host_name", lambda: "node17")
+        replace(patch, "host_name", lambda: "node17")
         lease.acquire()  # a thread touches it
     second = FolderLock(tmp_path)
     with user_error(r"is in use by another training process \(process \d+ of node17\)"), second.held():
