@@ -148,7 +148,7 @@ CAVEATS = """## What these numbers do not say
 - Rates of the layer and of Glow were [searched alike](tuning.md); the VAE's and those of `beyond` are older. None was
   searched at three or nine times the epochs, where the paper's model needs more bits/dim than today: its reconstruction
   gains .27, its log-determinant loses .29, the KL .01.
-- Of Glow's samples 1 to 10% overflow, and are clipped and kept, which may raise its FID and KID; the paper's model's
+- Of Glow's samples 1 to 10% overflow, and are clipped and kept, which changes its FID and KID; the paper's model's
   never do.
 - The tests are over trainings: they do not cover another draw of test images. At 1.25%, the level of the first test,
   five seeds find a mean of {deviations:.1f} standard deviations (of `headline` 11 FID) with {power:.0%} power:
